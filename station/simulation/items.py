@@ -1,0 +1,113 @@
+"""Knows the things that lie on the virtual belt: what they are called, how they look, how large they are.
+
+A thing is drawn by its own seed, so the same seed gives the same thing everywhere. It knows no place and no time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from station.simulation.organic import ORGANIC
+from station.simulation.recyclable import RECYCLABLE
+
+ORGANIC_LABEL = "organic"
+RECYCLABLE_LABEL = "recyclable"
+FOLDER_LABELS = {"O": ORGANIC_LABEL, "R": RECYCLABLE_LABEL}
+KINDS = {ORGANIC_LABEL: ORGANIC, RECYCLABLE_LABEL: RECYCLABLE}
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+CARD_LONG_SIDE_MM = 120.0
+# Drawn larger than the camera sees it and shrunk: the lens, not the brush, decides the sharpness.
+OVERSAMPLING = 1.5
+
+Sprite = NDArray[np.uint8]  # (H, W, 4), BGRA; alpha is where the thing is
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing before it has a place: enough to draw it, and its size on the belt."""
+
+    name: str  # kind for a drawn thing, path below the folder for a picture card
+    label: str
+    seed: int
+    length_mm: float
+    width_mm: float
+    picture: Path | None = None
+
+    def sprite(self, px_per_mm: float) -> Sprite:
+        if self.picture is not None:
+            return card_sprite(self.picture, self.length_mm, self.width_mm, px_per_mm)
+        return drawn_sprite(self, px_per_mm)
+
+
+def drawn_thing(label: str, seed: int) -> Thing:
+    """The thing with this seed: kind and size, not yet its picture."""
+    rng = np.random.default_rng([seed, 1])
+    names = sorted(KINDS[label])
+    name = names[int(rng.integers(len(names)))]
+    _, (shortest_mm, longest_mm), (slim, broad) = KINDS[label][name]
+    length_mm = float(rng.uniform(shortest_mm, longest_mm))
+    return Thing(name, label, seed, length_mm, length_mm * float(rng.uniform(slim, broad)))
+
+
+def drawn_sprite(thing: Thing, px_per_mm: float) -> Sprite:
+    draw = KINDS[thing.label][thing.name][0]
+    fine = px_per_mm * OVERSAMPLING
+    canvas = (max(8, round(thing.length_mm * fine)), max(8, round(thing.width_mm * fine)))
+    sprite = draw(np.random.default_rng([thing.seed, 2]), canvas)
+    return _resized(sprite, thing.length_mm, thing.width_mm, px_per_mm)
+
+
+def card_sprite(picture: Path, length_mm: float, width_mm: float, px_per_mm: float) -> Sprite:
+    """The picture as a rectangular card whose rows run along its height, whichever side is longer."""
+    bgr = cv2.imread(str(picture), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{picture}: not a readable picture")
+    card = np.dstack([bgr, np.full(bgr.shape[:2], 255, np.uint8)]).astype(np.uint8, copy=False)
+    return _resized(card, length_mm, width_mm, px_per_mm)
+
+
+def _resized(sprite: Sprite, length_mm: float, width_mm: float, px_per_mm: float) -> Sprite:
+    size = (max(4, round(width_mm * px_per_mm)), max(4, round(length_mm * px_per_mm)))
+    shrinks = size[0] < sprite.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(sprite, size, interpolation=how), dtype=np.uint8)
+
+
+def picture_cards(folder: Path) -> list[Thing]:
+    """Each readable picture of an ImageFolder as a card; `O` and `R` are organic and recyclable."""
+    things: list[Thing] = []
+    for class_folder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+        label = FOLDER_LABELS.get(class_folder.name, class_folder.name)
+        for picture in sorted(class_folder.iterdir()):
+            if picture.suffix.lower() not in PICTURE_SUFFIXES:
+                continue
+            size_mm = _card_size_mm(picture)
+            if size_mm is not None:
+                name = f"{class_folder.name}/{picture.name}"
+                things.append(Thing(name, label, 0, size_mm[0], size_mm[1], picture))
+    if not things:
+        raise ValueError(f"{folder}: no pictures in class folders (expected {folder.name}/CLASS/*.jpg)")
+    return things
+
+
+def _card_size_mm(picture: Path) -> tuple[float, float] | None:
+    """Length (along the picture's height) and width of the card; None for what is no picture."""
+    size_px = picture_size_px(picture)
+    if size_px is None:
+        return None
+    height, width = size_px
+    mm_per_px = CARD_LONG_SIDE_MM / max(height, width)
+    return height * mm_per_px, width * mm_per_px
+
+
+def picture_size_px(picture: Path) -> tuple[int, int] | None:
+    """(height, width) from the file; the header is enough where the format is known."""
+    bgr = cv2.imread(str(picture), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if bgr is None:
+        return None
+    return int(bgr.shape[0]), int(bgr.shape[1])
