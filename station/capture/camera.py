@@ -1,0 +1,28 @@
+"""The contract of a source of frames. Real (opencv_camera), recorded (recorded) and simulated (simulation.camera) keep it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from station.datatypes import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    camera_id: str
+    source: str  # as the person gave it
+    width_px: int
+    height_px: int
+    fps: float  # nominal
+    live: bool  # frames come in their own time; a recording waits to be read
+    stamp: str  # "driver", "grab", "recorded", "simulated": where captured_ns comes from
+    warnings: tuple[str, ...] = field(default=())  # settings asked for and refused, in words
+
+
+class Camera(Protocol):
+    def open(self) -> CameraInfo:
+        """Open or reopen the source. Raises CameraError with the remedy."""
+
+    def read(self) -> Frame | None:
+        """Block for the next frame (at most about one second). None: a recording has ended. Raises CameraLost."""
+
+    def close(self) -> None: ...
