@@ -14,7 +14,10 @@ Mask = NDArray[np.float32]  # (H, W), 0..1, soft at its edge
 Colour = tuple[float, float, float]  # B, G, R
 Rng = np.random.Generator
 
-WORDS = ["COLA", "MILK", "FRESH", "PURE", "SODA", "CRISP", "NEWS", "DAILY", "ECO", "JUICE", "TEA", "SOAP", "OATS", "NUTS", "HONEY", "RICE", "WATER", "LIME"]
+WORDS = (
+    *("COLA", "MILK", "FRESH", "PURE", "SODA", "CRISP", "NEWS", "DAILY", "ECO"),
+    *("JUICE", "TEA", "SOAP", "OATS", "NUTS", "HONEY", "RICE", "WATER", "LIME"),
+)
 FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -47,6 +50,12 @@ def any_colour(rng: Rng) -> Colour:
 
 def plain(shape_px: tuple[int, int], colour: Colour) -> FloatImage:
     return np.full((*shape_px, 3), colour, np.float32)
+
+
+def toward(picture: FloatImage, colour: Colour, weight: Mask) -> FloatImage:
+    """The picture faded towards one colour, by as much as `weight` says (0 = not at all)."""
+    share = weight[..., None]
+    return np.asarray(picture * (1 - share) + np.asarray(colour, np.float32) * share, dtype=np.float32)
 
 
 def soft_noise(rng: Rng, shape_px: tuple[int, int], cell_px: float) -> Mask:

@@ -25,8 +25,8 @@ BROWNS: list[d.Colour] = [(60, 95, 140), (75, 115, 165), (50, 75, 110)]
 def apple(rng: d.Rng, shape: Shape) -> Sprite:
     mask = d.polygon_mask(shape, d.round_outline(rng, shape, wobble=0.05))
     skin = d.plain(shape, d.pick_colour(rng, REDS + GREENS + YELLOWS))
-    blush = np.clip(d.soft_noise(rng, shape, shape[0] / 2.5), 0, 1)[..., None]
-    skin = skin * (1 - blush) + np.float32(d.pick_colour(rng, REDS + YELLOWS)) * blush
+    blush = np.clip(d.soft_noise(rng, shape, shape[0] / 2.5), 0, 1)
+    skin = d.toward(skin, d.pick_colour(rng, REDS + YELLOWS), blush)
     d.speckle(skin, rng, count=int(rng.integers(10, 60)), radius_px=0.8, colour=(120, 180, 200))
     skin *= d.dome_light(mask, depth=0.55)[..., None]
     skin += 90 * d.shine(shape, rng, size=0.13)[..., None]
@@ -74,7 +74,7 @@ def banana(rng: d.Rng, shape: Shape) -> Sprite:
     skin *= d.dome_light(mask, depth=0.5, roundness=0.9)[..., None]
     for end in (0, height - 1):
         fade = np.exp(-np.abs(np.arange(height) - end) / (height * 0.035)).astype(np.float32)
-        skin = skin * (1 - fade[:, None, None]) + np.float32((25, 50, 60)) * fade[:, None, None]
+        skin = d.toward(skin, (25, 50, 60), np.repeat(fade[:, None], width, axis=1))
     return d.to_bgra(skin, mask)
 
 
@@ -126,12 +126,12 @@ def bread(rng: d.Rng, shape: Shape) -> Sprite:
     mask = d.polygon_mask(shape, np.clip(outline, 0, np.array(shape[::-1]) - 1))
     crumb = d.plain(shape, d.pick_colour(rng, [(150, 195, 220), (120, 170, 205), (90, 135, 170)]))
     pores = max(20, shape[0] * shape[1] // 160)
-    darker = tuple(float(c) * 0.82 for c in crumb[0, 0])
-    d.speckle(crumb, rng, count=pores, radius_px=1.1, colour=darker)
+    blue, green, red = (float(c) * 0.82 for c in crumb[0, 0])
+    d.speckle(crumb, rng, count=pores, radius_px=1.1, colour=(blue, green, red))
     crumb *= (1 + 0.08 * d.soft_noise(rng, shape, 12))[..., None]
     inside = d.depth_px(mask)
-    rim = np.exp(-((inside / (min(shape) * rng.uniform(0.04, 0.08))) ** 2))[..., None]
-    crumb = crumb * (1 - rim) + np.float32(d.pick_colour(rng, BROWNS)) * rim
+    rim = np.exp(-((inside / (min(shape) * rng.uniform(0.04, 0.08))) ** 2))
+    crumb = d.toward(crumb, d.pick_colour(rng, BROWNS), rim)
     return d.to_bgra(crumb, mask)
 
 

@@ -106,7 +106,9 @@ def box(rng: d.Rng, shape: Shape) -> Sprite:
     cv2.line(board, (0, seam), (width, seam), dark, 2, cv2.LINE_AA)
     if d.chance(rng, 0.5):
         tape = max(4, round(height * 0.06))
-        board[seam - tape : seam + tape] = 0.6 * board[seam - tape : seam + tape] + 0.4 * np.float32((150, 190, 210))
+        taped = np.zeros(shape, np.float32)
+        taped[seam - tape : seam + tape] = 0.4
+        board = d.toward(board, (150, 190, 210), taped)
     if d.chance(rng, 0.6):
         spot = (width // 10, height // 12, round(width * 0.6), round(height * 0.22))
         d.print_words(board, rng, spot, (30.0, 35.0, 45.0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -124,23 +123,19 @@ def turned_sprite(sprite: Sprite, angle_deg: float) -> Sprite:
     )
 
 
-@lru_cache(maxsize=1)
-def _shadow_kernel_px() -> tuple[int, int]:
-    return 13, 13
-
-
 def _stamp(turned: Sprite, blur: int) -> _Stamp:
+    """Shadow, then motion blur: both belong to the thing as it lies, turned, under the fixed lamp."""
     shift_x, shift_y = SHADOW_SHIFT_PX
     pad = shift_y + 8 + blur
     wide = cv2.copyMakeBorder(turned, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
-    alpha = wide[..., 3].astype(np.float32) / 255
-    shade = cv2.blur(np.roll(alpha, (shift_y, shift_x), (0, 1)), _shadow_kernel_px())
-    keeps = (1 - alpha) * (1 - SHADOW * shade)
-    adds = wide[..., :3].astype(np.float32) * alpha[..., None]
+    alpha = np.ascontiguousarray(wide[..., 3])
+    shade = cv2.blur(np.roll(alpha, (shift_y, shift_x), (0, 1)), (13, 13))
+    keeps = cv2.multiply(255 - alpha, 255 - cv2.convertScaleAbs(shade, alpha=SHADOW), scale=1 / 255)
+    keeps = cv2.merge([keeps, keeps, keeps])
+    adds = cv2.multiply(wide[..., :3], cv2.merge([alpha, alpha, alpha]), scale=1 / 255)
     if blur > 1:
         keeps, adds = cv2.blur(keeps, (1, blur)), cv2.blur(adds, (1, blur))
-    keeps_u8 = np.clip(keeps * 255 + 0.5, 0, 255).astype(np.uint8)
-    return _Stamp(np.clip(adds + 0.5, 0, 255).astype(np.uint8), np.repeat(keeps_u8[..., None], 3, axis=2))
+    return _Stamp(np.asarray(adds, dtype=np.uint8), np.asarray(keeps, dtype=np.uint8))
 
 
 def _paste(frame: BgrImage, stamp: _Stamp, row: int, column: int) -> None:

@@ -28,8 +28,8 @@ def belt_band(rng: Rng, length_px: int, width_px: int) -> Picture:
     _stain(grey, rng, count=length_px // 170)
     _scratch(grey, rng, count=length_px // 220)
     _seam(grey, rng)
-    tint = np.float32(rng.uniform([0.96, 0.98, 0.9], [1.1, 1.06, 1.0]))
-    return np.clip(grey[..., None] * tint, 0, 255).astype(np.uint8)
+    tint = rng.uniform([0.96, 0.98, 0.9], [1.1, 1.06, 1.0]).astype(np.float32)
+    return np.asarray(np.clip(grey[..., None] * tint, 0, 255), dtype=np.uint8)
 
 
 def _endless_noise(rng: Rng, shape: tuple[int, int], cell_px: float) -> NDArray[np.float32]:
@@ -96,7 +96,7 @@ def light_map(rng: Rng, height_px: int, width_px: int) -> Picture:
 def noise_ring(rng: Rng, rows_px: int, width_px: int, sigma: float) -> Picture:
     """Sensor noise above a black level of three sigma; a window at a random row is one frame's noise."""
     noise = rng.standard_normal((rows_px, width_px, 3), dtype=np.float32)
-    return np.clip(noise * sigma + 3 * sigma, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(noise * sigma + 3 * sigma, 0, 255), dtype=np.uint8)
 
 
 def light_gain(t_s: float) -> float:
