@@ -116,6 +116,17 @@ class Classification:
     label: str
 
 
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What the looks at one item say together (fused by mean calibrated logit)."""
+
+    label: str
+    confidence: float  # probability of that label
+    probabilities: tuple[float, ...]
+    looks: int
+    last_look_ns: int  # capture of the newest look used
+
+
 class DecisionReason(Enum):
     MATCHED = "matched"
     UNSURE = "unsure"  # below the label's threshold
@@ -183,7 +194,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """Everything kept of one item, written once, when its outcome is known: one row of items.jsonl and of the history."""
+    """Everything kept of one item, written once, when its outcome is known: a row of items.jsonl and of the history."""
 
     track: Track
     looks: int
