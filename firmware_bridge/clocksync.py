@@ -1,0 +1,250 @@
+"""Host nanoseconds <-> device microseconds <-> encoder counts, each with a bound. Knows no bytes and reads no clock.
+
+Theory. One SYNC exchange proves two things whatever the delays were: when the device's clock showed t2 the host's clock
+had passed t1, and when it showed t3 the host's had not reached t4. Those are a floor and a ceiling for the line
+"host time against device time". The line's slope is 1000 ns per us within a few parts per million, so every exchange of the
+last seconds says something about now, and the best floor and the best ceiling usually come from different exchanges.
+The middle of what remains is the estimate, half of it is the bound: hard for any asymmetry and any stall, as long as the
+crystal wanders no faster than `WANDER`. A floor above a ceiling is a proof that the device's clock jumped.
+
+The slope is bounded the same way: a floor now and a ceiling long ago cannot be further apart than the fastest slope.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from firmware_bridge.messages import CountAt
+
+US = 1000.0  # ns per device us on a perfect crystal
+RATE_LIMIT = 5000e-6  # a clock off by more than this is broken
+WANDER = 1e-6  # per second: how fast a crystal's rate may change (warming up)
+WINDOW_US = 10_000_000  # exchanges this young bound the offset
+RATE_WINDOW_US = 120_000_000  # and these the rate
+_RATE_STEP_US = 1_000_000  # one remembered exchange per second for the rate
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFit:
+    """host_ns = host_ref_ns + (device_us - device_ref_us) * 1000 * (1 + rate), within the bound."""
+
+    device_ref_us: int
+    host_ref_ns: float
+    half_ns: float  # bound at the reference
+    rate: float
+    rate_half: float
+
+    def host_ns(self, device_us: float) -> int:
+        return round(self.host_ref_ns + (device_us - self.device_ref_us) * US * (1.0 + self.rate))
+
+    def device_us(self, host_ns: float) -> float:
+        return self.device_ref_us + (host_ns - self.host_ref_ns) / (US * (1.0 + self.rate))
+
+    def bound_ns(self, host_ns: float) -> float:
+        """How far a conversion of this moment may be off."""
+        away_s = abs(host_ns - self.host_ref_ns) / 1e9
+        return self.half_ns + 1e9 * away_s * (self.rate_half + WANDER * away_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    t1_ns: int
+    t2_us: int
+    t3_us: int
+    t4_ns: int
+
+    @property
+    def width_ns(self) -> float:
+        return (self.t4_ns - self.t1_ns) - (self.t3_us - self.t2_us) * US
+
+
+class ClockSync:
+    """Feed it exchanges; read `fit`. `fit` is immutable: another thread may keep it."""
+
+    def __init__(self) -> None:
+        self._near: deque[_Exchange] = deque()
+        self._far: deque[_Exchange] = deque()
+        self.fit: ClockFit | None = None
+        self.exchanges = 0
+        self.jumps = 0
+
+    def reset(self) -> None:
+        self._near.clear()
+        self._far.clear()
+        self.fit = None
+        self.exchanges = 0
+
+    def add(self, t1_ns: int, t2_us: int, t3_us: int, t4_ns: int) -> bool:
+        """False when this exchange contradicts the others: the device's clock jumped, everything before is forgotten."""
+        new = _Exchange(t1_ns, t2_us, t3_us, t4_ns)
+        fit = self._fit_with(new) if new.width_ns > -US and t3_us >= t2_us else None
+        if fit is None:
+            self.reset()
+            self.jumps += 1
+            return False
+        self.fit = fit
+        self.exchanges += 1
+        return True
+
+    def _fit_with(self, new: _Exchange) -> ClockFit | None:
+        self._near.append(new)
+        while self._near[0].t2_us < new.t3_us - WINDOW_US:
+            self._near.popleft()
+        rate_low, rate_high = self._rate_interval(new)
+        if rate_low > rate_high:
+            return None
+        floor, ceiling = self._offset_interval(new.t3_us, rate_low, rate_high)
+        if floor > ceiling:
+            return None
+        return ClockFit(
+            device_ref_us=new.t3_us,
+            host_ref_ns=(floor + ceiling) / 2,
+            half_ns=(ceiling - floor) / 2,
+            rate=(rate_low + rate_high) / 2,
+            rate_half=(rate_high - rate_low) / 2,
+        )
+
+    def _rate_interval(self, new: _Exchange) -> tuple[float, float]:
+        """The device's rate now: from the mean rate since each remembered exchange, widened by how far it may wander."""
+        low, high = -RATE_LIMIT, RATE_LIMIT
+        for old in self._far:
+            longest_us, shortest_us = new.t3_us - old.t2_us, new.t2_us - old.t3_us - 1
+            if shortest_us <= 0:
+                continue
+            wander = WANDER * longest_us * 1e-6
+            high = min(high, (new.t4_ns - old.t1_ns + US) / (longest_us * US) - 1.0 + wander)
+            low = max(low, (new.t1_ns - old.t4_ns - US) / (shortest_us * US) - 1.0 - wander)
+        self._remember_for_rate(new)
+        return low, high
+
+    def _remember_for_rate(self, new: _Exchange) -> None:
+        """The narrowest exchange of every second."""
+        far = self._far
+        while far and far[0].t2_us < new.t3_us - RATE_WINDOW_US:
+            far.popleft()
+        if not far or new.t2_us - far[-1].t2_us >= _RATE_STEP_US:
+            far.append(new)
+        elif new.width_ns < far[-1].width_ns and len(far) > 1:
+            # Replacing the newest may let a second grow a little; the very first stays, it is the longest lever.
+            far[-1] = new
+
+    def _offset_interval(self, at_us: int, rate_low: float, rate_high: float) -> tuple[float, float]:
+        """Host time when the device's clock shows `at_us`."""
+        floor, ceiling = float("-inf"), float("inf")
+        for old in self._near:
+            since_t2, since_t3 = at_us - old.t2_us, at_us - old.t3_us
+            wander = WANDER * since_t2 * 1e-6
+            # t2 is cut to whole microseconds: the true reading may be one later.
+            floor = max(floor, old.t1_ns - US + since_t2 * US * (1.0 + rate_low - wander))
+            ceiling = min(ceiling, old.t4_ns + since_t3 * US * (1.0 + rate_high + wander))
+        return floor, ceiling
+
+
+MAX_EXTRAPOLATION_US = 30_000
+_HISTORY_US = 5_000_000
+_SPEED_SPAN_US = 40_000  # speed is measured over this much: one count of rounding matters less
+
+
+@dataclass(frozen=True, slots=True)
+class CountSample:
+    at_us: int
+    count: int
+
+
+class CountHistory:
+    """The belt's recent past as (device us, count).
+
+    A sample of a moving belt is the moment its count was reached, of a standing belt any moment: at most one count apart.
+    One thread adds; `snapshot` may be read from another. Bounds assume the belt never accelerates beyond
+    `max_accel_counts_per_s2`.
+    """
+
+    def __init__(self, max_accel_counts_per_s2: float = 20_000.0) -> None:
+        self.max_accel = max_accel_counts_per_s2
+        self._samples: deque[CountSample] = deque(maxlen=2048)
+        self._snapshot: CountCurve | None = None
+
+    def reset(self) -> None:
+        self._samples.clear()
+        self._snapshot = None
+
+    def add(self, at_us: int, count: int) -> None:
+        """Samples that come late or twice (they travel in several messages) are left out."""
+        if self._samples and at_us <= self._samples[-1].at_us:
+            return
+        self._samples.append(CountSample(at_us, count))
+        while self._samples[0].at_us < at_us - _HISTORY_US:
+            self._samples.popleft()
+        self._snapshot = None
+
+    def snapshot(self) -> "CountCurve":
+        if self._snapshot is None:
+            self._snapshot = CountCurve(tuple(self._samples), self.max_accel)
+        return self._snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CountCurve:
+    """An immutable stretch of belt history."""
+
+    samples: tuple[CountSample, ...]
+    max_accel: float
+
+    def at(self, device_us: float, clock_bound_us: float = 0.0) -> CountAt | None:
+        """Belt position in counts at a device moment; None before the first sample or too far after the last."""
+        if len(self.samples) < 2 or device_us < self.samples[0].at_us:
+            return None
+        newest = self.samples[-1]
+        ahead_us = device_us - newest.at_us
+        if ahead_us > MAX_EXTRAPOLATION_US:
+            return None
+        if ahead_us >= 0:
+            return self._ahead(newest, ahead_us, clock_bound_us)
+        return self._between(self._index_after(device_us), device_us, clock_bound_us)
+
+    def nearest(self, device_us: float) -> float:
+        """Best guess wherever asked: for reports, not for decisions. 0 without an encoder."""
+        if len(self.samples) < 2:
+            return float(self.samples[0].count) if self.samples else 0.0
+        after = min(max(self._index_after(device_us), 1), len(self.samples) - 1)
+        a, b = self.samples[after - 1], self.samples[after]
+        return a.count + (b.count - a.count) * (device_us - a.at_us) / (b.at_us - a.at_us)
+
+    def speed(self) -> float:
+        """Counts per second over the last samples."""
+        if len(self.samples) < 2:
+            return 0.0
+        newest, oldest = self.samples[-1], self.samples[-2]
+        for sample in reversed(self.samples):
+            if newest.at_us - sample.at_us > _SPEED_SPAN_US:
+                break
+            oldest = sample if sample is not newest else oldest
+        return (newest.count - oldest.count) * 1e6 / (newest.at_us - oldest.at_us)
+
+    def _ahead(self, newest: CountSample, ahead_us: float, clock_bound_us: float) -> CountAt:
+        speed = self.speed()
+        ahead_s, span_s = ahead_us * 1e-6, _SPEED_SPAN_US * 1e-6
+        # The speed is the mean over the span: by now it may have changed for half the span and all of the way ahead.
+        drift = 0.5 * self.max_accel * ahead_s * (ahead_s + span_s)
+        rounding = 1.0 + ahead_s / span_s
+        bound = rounding + drift + abs(speed) * clock_bound_us * 1e-6
+        return CountAt(newest.count + speed * ahead_s, bound, speed, ahead_us / 1000)
+
+    def _between(self, after: int, device_us: float, clock_bound_us: float) -> CountAt:
+        a, b = self.samples[after - 1], self.samples[after]
+        gap_s = (b.at_us - a.at_us) * 1e-6
+        speed = (b.count - a.count) / gap_s
+        count = a.count + speed * (device_us - a.at_us) * 1e-6
+        bound = 1.0 + self.max_accel * gap_s * gap_s / 8 + abs(speed) * clock_bound_us * 1e-6
+        age_ms = min(device_us - a.at_us, b.at_us - device_us) / 1000
+        return CountAt(count, bound, speed, age_ms)
+
+    def _index_after(self, device_us: float) -> int:
+        """Index of the first sample later than `device_us`."""
+        low, high = 0, len(self.samples)
+        while low < high:
+            middle = (low + high) // 2
+            if self.samples[middle].at_us <= device_us:
+                low = middle + 1
+            else:
+                high = middle
+        return low
