@@ -93,7 +93,7 @@ def _place(things: list[Thing], first_id: int, rng: np.random.Generator) -> list
         column, row = index % COLUMNS, index // COLUMNS
         lateral_mm = 600 / COLUMNS * (column + 0.5) + float(rng.uniform(-12, 12))
         down_mm = 375 / ROWS * (row + 0.5) + float(rng.uniform(-6, 6))
-        placed.append(PlacedItem(first_id + index, thing, -down_mm, lateral_mm, float(rng.uniform(0, 360))))
+        placed.append(PlacedItem(first_id + index, thing, down_mm, lateral_mm, float(rng.uniform(0, 360))))
     return placed
 
 
@@ -106,11 +106,11 @@ def _crops(
     size = renderer.size
     belt_mm = float(rng.uniform(0, 4000))
     speed_mm_s = float(rng.uniform(200, 3000))
-    shown = [replace(item, along_mm=belt_mm + item.along_mm) for item in placed]
+    shown = [replace(item, along_mm=item.along_mm - belt_mm) for item in placed]
     frame = renderer.render(belt_mm, speed_mm_s, int(rng.integers(0, 60_000_000_000)), shown)
     result = []
     for item in placed:
-        middle = (item.lateral_mm * size.px_per_mm, -item.along_mm * size.px_per_mm)
+        middle = (item.lateral_mm * size.px_per_mm, item.along_mm * size.px_per_mm)
         result.append((item, _cut(frame, item, middle, size.px_per_mm, rng)))
     return result
 

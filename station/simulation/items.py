@@ -6,12 +6,14 @@ A thing is drawn by its own seed, so the same seed gives the same thing everywhe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from station.errors import ConfigError
 from station.simulation.organic import ORGANIC
 from station.simulation.recyclable import RECYCLABLE
 
@@ -23,6 +25,7 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 CARD_LONG_SIDE_MM = 120.0
 # Drawn larger than the camera sees it and shrunk: the lens, not the brush, decides the sharpness.
 OVERSAMPLING = 1.5
+OUTLINE_PX_PER_MM = 1280 / 600  # so that the cached sprite of the reference line serves both
 
 Sprite = NDArray[np.uint8]  # (H, W, 4), BGRA; alpha is where the thing is
 
@@ -43,6 +46,23 @@ class Thing:
             return card_sprite(self.picture, self.length_mm, self.width_mm, px_per_mm)
         return drawn_sprite(self, px_per_mm)
 
+    def outline_mm(self) -> tuple[tuple[float, float], ...]:
+        """Its outline as it lies unturned: (across its length, along its length), from its middle."""
+        if self.picture is not None:
+            half_w, half_l = self.width_mm / 2, self.length_mm / 2
+            return ((-half_w, -half_l), (half_w, -half_l), (half_w, half_l), (-half_w, half_l))
+        return _drawn_outline_mm(self)
+
+
+@lru_cache(maxsize=4096)
+def _drawn_outline_mm(thing: Thing) -> tuple[tuple[float, float], ...]:
+    alpha = thing.sprite(OUTLINE_PX_PER_MM)[..., 3]
+    contours, _ = cv2.findContours((alpha > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(contours, key=cv2.contourArea)
+    corners = cv2.approxPolyDP(largest, 1.0, True).reshape(-1, 2)
+    middle = (np.array(alpha.shape[::-1]) - 1) / 2
+    return tuple((float(x), float(y)) for x, y in np.round((corners - middle) / OUTLINE_PX_PER_MM, 2))
+
 
 def drawn_thing(label: str, seed: int) -> Thing:
     """The thing with this seed: kind and size, not yet its picture."""
@@ -55,6 +75,12 @@ def drawn_thing(label: str, seed: int) -> Thing:
 
 
 def drawn_sprite(thing: Thing, px_per_mm: float) -> Sprite:
+    return _drawn_sprite(thing, px_per_mm)
+
+
+# Drawing costs milliseconds and a run shows a thing many times; the cache holds some 100 kB each.
+@lru_cache(maxsize=512)
+def _drawn_sprite(thing: Thing, px_per_mm: float) -> Sprite:
     draw = KINDS[thing.label][thing.name][0]
     fine = px_per_mm * OVERSAMPLING
     canvas = (max(8, round(thing.length_mm * fine)), max(8, round(thing.width_mm * fine)))
@@ -66,7 +92,7 @@ def card_sprite(picture: Path, length_mm: float, width_mm: float, px_per_mm: flo
     """The picture as a rectangular card whose rows run along its height, whichever side is longer."""
     bgr = cv2.imread(str(picture), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise ValueError(f"{picture}: not a readable picture")
+        raise ConfigError(f"{picture}: not a readable picture. Remove it or give another folder to --items.")
     card = np.dstack([bgr, np.full(bgr.shape[:2], 255, np.uint8)]).astype(np.uint8, copy=False)
     return _resized(card, length_mm, width_mm, px_per_mm)
 
@@ -78,30 +104,34 @@ def _resized(sprite: Sprite, length_mm: float, width_mm: float, px_per_mm: float
     return np.asarray(cv2.resize(sprite, size, interpolation=how), dtype=np.uint8)
 
 
-def picture_cards(folder: Path) -> list[Thing]:
+def picture_cards(folder: Path, long_side_mm: float = CARD_LONG_SIDE_MM) -> list[Thing]:
     """Each readable picture of an ImageFolder as a card; `O` and `R` are organic and recyclable."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder. Give --items a folder of class folders with pictures.")
     things: list[Thing] = []
     for class_folder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
         label = FOLDER_LABELS.get(class_folder.name, class_folder.name)
         for picture in sorted(class_folder.iterdir()):
             if picture.suffix.lower() not in PICTURE_SUFFIXES:
                 continue
-            size_mm = _card_size_mm(picture)
+            size_mm = _card_size_mm(picture, long_side_mm)
             if size_mm is not None:
                 name = f"{class_folder.name}/{picture.name}"
                 things.append(Thing(name, label, 0, size_mm[0], size_mm[1], picture))
     if not things:
-        raise ValueError(f"{folder}: no pictures in class folders (expected {folder.name}/CLASS/*.jpg)")
+        raise ConfigError(
+            f"{folder}: no pictures in class folders; expected {folder.name}/CLASS/*.jpg (CLASS for example O and R)."
+        )
     return things
 
 
-def _card_size_mm(picture: Path) -> tuple[float, float] | None:
+def _card_size_mm(picture: Path, long_side_mm: float) -> tuple[float, float] | None:
     """Length (along the picture's height) and width of the card; None for what is no picture."""
     size_px = picture_size_px(picture)
     if size_px is None:
         return None
     height, width = size_px
-    mm_per_px = CARD_LONG_SIDE_MM / max(height, width)
+    mm_per_px = long_side_mm / max(height, width)
     return height * mm_per_px, width * mm_per_px
 
 

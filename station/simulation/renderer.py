@@ -2,7 +2,7 @@
 
 Knows optics (scale, exposure, light, noise); knows neither where items come from nor what time it is.
 The belt runs from the top of the picture to its bottom: a thing at belt coordinate `along_mm` stands in row
-`(belt_mm - along_mm) * px_per_mm`.
+`(along_mm + belt_mm) * px_per_mm`, the same meaning of a belt coordinate as in `tracking/belt.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHADOW_SHIFT_PX = (5, 7)  # x, y: the lamp stands up left
 
 @dataclass(frozen=True, slots=True)
 class PlacedItem:
-    """A thing on the belt: `along_mm` is the belt position at which its middle meets the frame's upper edge."""
+    """A thing on the belt, by its middle: at belt travel `belt_mm` it stands `along_mm + belt_mm` below the frame's top."""
 
     item_id: int
     thing: Thing
@@ -87,7 +87,7 @@ class BeltRenderer:
         for item in items:
             key = (item.item_id, blur)
             used[key] = self._stamps.get(key) or self._make_stamp(item, blur)
-            row = scroll - round(item.along_mm * size.px_per_mm)
+            row = scroll + round(item.along_mm * size.px_per_mm)
             _paste(frame, used[key], row, round(item.lateral_mm * size.px_per_mm))
         self._stamps = used
         self._light_and_noise(frame, t_ns)
