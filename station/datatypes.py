@@ -107,6 +107,9 @@ class Look:
     extent: OrientedBox
 
 
+LookAt: TypeAlias = tuple[int, OrientedBox]  # captured_ns and extent: what is kept of a look once its frame is gone
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     track_id: int
@@ -203,4 +206,4 @@ class ItemRecord:
     command: DivertCommand | None
     scheduled_ns: int | None  # enqueued to the link
     outcome: Outcome
-    look_boxes: tuple[tuple[int, OrientedBox], ...] = field(default=())  # (captured_ns, extent) of the looks used
+    look_boxes: tuple[LookAt, ...] = field(default=())  # the looks used

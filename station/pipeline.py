@@ -19,6 +19,7 @@ from station.datatypes import (
     Frame,
     ItemRecord,
     Look,
+    LookAt,
     OutcomeKind,
     OutcomeReason,
     Track,
@@ -84,7 +85,7 @@ class _Item:
     """What the loop remembers of an item from birth until it is past the gates."""
 
     track: Track
-    looks: list[Look] = field(default_factory=list)
+    looks: list[LookAt] = field(default_factory=list)
     opinions: list[Classification] = field(default_factory=list)
     decision: Decision | None = None
     gated: bool = False
@@ -210,7 +211,7 @@ class SortLoop:
     def _keep(self, looks: Sequence[Look], opinions: Sequence[Classification]) -> None:
         for look, opinion in zip(looks, opinions, strict=True):
             item = self._items[look.track_id]
-            item.looks.append(look)
+            item.looks.append((look.frame.captured_ns, look.extent))
             item.opinions.append(opinion)
 
     def _move_machine(self, now_ns: int, controls: Controls, records: list[ItemRecord]) -> Actions:
@@ -255,7 +256,6 @@ class SortLoop:
             if track_id in self.ledger.open_tracks():
                 self.ledger.decide(item.decision, belief, item.looks)
                 decided.append(item)
-            item.looks = []  # frames are large; the ledger keeps what it needs
         return decided
 
     def _schedule(

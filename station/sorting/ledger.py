@@ -19,7 +19,7 @@ from firmware_bridge.messages import (
     Reply,
     Unanswered,
 )
-from station.datatypes import Belief, Decision, ItemRecord, Look, Outcome, OutcomeKind, OutcomeReason, Track
+from station.datatypes import Belief, Decision, ItemRecord, LookAt, Outcome, OutcomeKind, OutcomeReason, Track
 
 REFUSED_AS: dict[Refusal, OutcomeReason] = {
     Refusal.LATE: OutcomeReason.LATE,
@@ -46,7 +46,7 @@ class _Open:
 
     track: Track
     belief: Belief | None = None
-    looks: tuple[Look, ...] = ()
+    looks: tuple[LookAt, ...] = ()
     decision: Decision | None = None
     command: DivertCommand | None = None
     scheduled_ns: int | None = None
@@ -76,7 +76,7 @@ class Ledger:
         self._open[track.track_id] = _Open(track)
         return True
 
-    def decide(self, decision: Decision, belief: Belief | None, looks: Sequence[Look]) -> None:
+    def decide(self, decision: Decision, belief: Belief | None, looks: Sequence[LookAt]) -> None:
         entry = self._open[decision.track_id]
         entry.decision, entry.belief, entry.looks = decision, belief, tuple(looks)
 
@@ -173,5 +173,5 @@ def _record(entry: _Open, outcome: Outcome) -> ItemRecord:
         command=entry.command,
         scheduled_ns=entry.scheduled_ns,
         outcome=outcome,
-        look_boxes=tuple((look.frame.captured_ns, look.extent) for look in entry.looks),
+        look_boxes=entry.looks,
     )

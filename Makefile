@@ -1,0 +1,31 @@
+# `make demo` and `make test` do everything from a fresh clone: Python >= 3.11 and a C compiler is all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?= --for 60s
+PYTEST ?=
+
+.PHONY: install demo test check clean soak coverage mutants fuzz
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml setup.py $(wildcard firmware_bridge/firmware/core/*.[ch] firmware_bridge/firmware/hal/posix/*.[ch])
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Station needs Python 3.11 or later")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/station demo $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(PYTEST)
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
