@@ -28,7 +28,7 @@ SHADOW_SHIFT_PX = (5, 7)  # x, y: the lamp stands up left
 
 @dataclass(frozen=True, slots=True)
 class PlacedItem:
-    """A thing on the belt, by its middle: at belt travel `belt_mm` it stands `along_mm + belt_mm` below the frame's top."""
+    """A thing on the belt, by its middle: at belt travel B it stands `along_mm + B` below the frame's upper edge."""
 
     item_id: int
     thing: Thing
@@ -101,8 +101,7 @@ class BeltRenderer:
 
     def _blurred_band(self, blur: int) -> BgrImage:
         if blur not in self._blurred:
-            soft = cv2.blur(self._band, (1, blur), borderType=cv2.BORDER_REFLECT)
-            self._blurred = {1: self._band, blur: np.asarray(soft, dtype=np.uint8)}
+            self._blurred = {1: self._band, blur: _smeared(self._band, blur)}
         return self._blurred[blur]
 
     def _make_stamp(self, item: PlacedItem, blur: int) -> _Stamp:
@@ -134,8 +133,21 @@ def _stamp(turned: Sprite, blur: int) -> _Stamp:
     keeps = cv2.merge([keeps, keeps, keeps])
     adds = cv2.multiply(wide[..., :3], cv2.merge([alpha, alpha, alpha]), scale=1 / 255)
     if blur > 1:
-        keeps, adds = cv2.blur(keeps, (1, blur)), cv2.blur(adds, (1, blur))
+        keeps, adds = _smeared(keeps, blur), _smeared(adds, blur)
     return _Stamp(np.asarray(adds, dtype=np.uint8), np.asarray(keeps, dtype=np.uint8))
+
+
+def _smeared(picture: BgrImage, rows: int) -> BgrImage:
+    """Motion blur. Not cv2.blur: with a (1, 2) kernel OpenCV 5.0 blacks out the last columns of some widths."""
+    kernel = np.full((rows, 1), 1 / rows, np.float32)
+    return np.asarray(cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT), dtype=np.uint8)
+
+
+def _blurred_down(picture: BgrImage, rows: int) -> BgrImage:
+    """Mean over `rows` rows. Not cv2.blur: OpenCV 5.0.0 turns the mean of two 255 into 0 in the last columns."""
+    kernel = np.full(rows, 1 / rows, np.float32)
+    soft = cv2.sepFilter2D(picture, -1, np.ones(1, np.float32), kernel, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(soft, dtype=np.uint8)
 
 
 def _paste(frame: BgrImage, stamp: _Stamp, row: int, column: int) -> None:
