@@ -129,25 +129,19 @@ def _stamp(turned: Sprite, blur: int) -> _Stamp:
     wide = cv2.copyMakeBorder(turned, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
     alpha = np.ascontiguousarray(wide[..., 3])
     shade = cv2.blur(np.roll(alpha, (shift_y, shift_x), (0, 1)), (13, 13))
-    keeps = cv2.multiply(255 - alpha, 255 - cv2.convertScaleAbs(shade, alpha=SHADOW), scale=1 / 255)
-    keeps = cv2.merge([keeps, keeps, keeps])
-    adds = cv2.multiply(wide[..., :3], cv2.merge([alpha, alpha, alpha]), scale=1 / 255)
+    shines = cv2.multiply(255 - alpha, 255 - cv2.convertScaleAbs(shade, alpha=SHADOW), scale=1 / 255)
+    keeps = np.asarray(cv2.merge([shines, shines, shines]), dtype=np.uint8)
+    opaque = cv2.merge([alpha, alpha, alpha])
+    adds = np.asarray(cv2.multiply(wide[..., :3], opaque, scale=1 / 255), dtype=np.uint8)
     if blur > 1:
         keeps, adds = _smeared(keeps, blur), _smeared(adds, blur)
-    return _Stamp(np.asarray(adds, dtype=np.uint8), np.asarray(keeps, dtype=np.uint8))
+    return _Stamp(adds, keeps)
 
 
 def _smeared(picture: BgrImage, rows: int) -> BgrImage:
     """Motion blur. Not cv2.blur: with a (1, 2) kernel OpenCV 5.0 blacks out the last columns of some widths."""
     kernel = np.full((rows, 1), 1 / rows, np.float32)
     return np.asarray(cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT), dtype=np.uint8)
-
-
-def _blurred_down(picture: BgrImage, rows: int) -> BgrImage:
-    """Mean over `rows` rows. Not cv2.blur: OpenCV 5.0.0 turns the mean of two 255 into 0 in the last columns."""
-    kernel = np.full(rows, 1 / rows, np.float32)
-    soft = cv2.sepFilter2D(picture, -1, np.ones(1, np.float32), kernel, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(soft, dtype=np.uint8)
 
 
 def _paste(frame: BgrImage, stamp: _Stamp, row: int, column: int) -> None:
