@@ -20,7 +20,7 @@ RgbBatch: TypeAlias = NDArray[np.float32]  # (N, 3, S, S), RGB, normalised
 PREPROCESSING = "squash-rgb/1"  # written into every artifact; a change of meaning gets a new number
 MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0..1
 STD = (0.229, 0.224, 0.225)
-DEFAULT_MARGIN = 0.02  # of a side, added at each end: the outline is never exact to the pixel
+DEFAULT_MARGIN = 0.03  # of a side, added at each end: the outline is never exact to the pixel
 
 _SCALE = (1.0 / (255.0 * np.asarray(STD, np.float32))).astype(np.float32)
 _SHIFT = (np.asarray(MEAN, np.float32) / np.asarray(STD, np.float32)).astype(np.float32)

@@ -1,0 +1,81 @@
+"""Pictures decoded once into one memory-mapped array of squares. Knows files and pixels; nothing of models.
+
+The name of a cache is the fingerprint of what is in it, so it can be shared by processes and never goes stale.
+"""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from station.recognition.preprocess import squash
+from training.dataset import PictureSet
+
+DEFAULT_CACHE = Path(".cache/pictures")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Readable pictures only; `rows` says where each stood in the set it was made from."""
+
+    images: NDArray[np.uint8]  # (N, S, S, 3), BGR, memory-mapped
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    pictures: PictureSet  # the readable ones, in step with images
+    unreadable: tuple[str, ...]
+
+
+def open_cache(pictures: PictureSet, side_px: int, folder: Path = DEFAULT_CACHE) -> Cache:
+    """Decode what is not there yet; unreadable files are listed, never fatal."""
+    stem = folder / f"{pictures.fingerprint()[:24]}-{side_px}"
+    facts = stem.with_suffix(".json")
+    if not facts.exists():
+        _build(pictures, side_px, stem)
+    known = json.loads(facts.read_text())
+    bad = set(known["unreadable_rows"])
+    rows = np.array([row for row in range(len(pictures.pictures)) if row not in bad], np.int64)
+    return Cache(
+        images=np.load(stem.with_suffix(".npy"), mmap_mode="r")[: len(rows)],
+        labels=pictures.labels[rows],
+        rows=rows,
+        pictures=pictures.take(rows),
+        unreadable=tuple(str(pictures.pictures[row].path) for row in sorted(bad)),
+    )
+
+
+def decode(path: Path) -> NDArray[np.uint8] | None:
+    """BGR by content, whatever the name says; None for what is no picture."""
+    data = np.fromfile(path, np.uint8)
+    if not data.size:
+        return None
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return None if bgr is None else np.asarray(bgr, np.uint8)
+
+
+def _build(pictures: PictureSet, side_px: int, stem: Path) -> None:
+    def squared(row: int) -> NDArray[np.uint8] | None:
+        bgr = decode(pictures.pictures[row].path)
+        return None if bgr is None else squash(bgr, side_px)
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    count, bad, filled = len(pictures.pictures), [], 0
+    partial = stem.with_name(f".{stem.name}.{os.getpid()}.npy")
+    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(count, side_px, side_px, 3))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for row, image in enumerate(pool.map(squared, range(count))):
+            if image is None:
+                bad.append(row)
+            else:
+                array[filled] = image
+                filled += 1
+    array.flush()
+    partial.replace(stem.with_suffix(".npy"))
+    # The facts come last: a cache without them is one that was never finished.
+    facts = stem.with_name(f".{stem.name}.{os.getpid()}.json")
+    facts.write_text(json.dumps({"unreadable_rows": bad, "side_px": side_px}))
+    facts.replace(stem.with_suffix(".json"))

@@ -1,0 +1,53 @@
+"""A run's whole state in one safetensors file, written in one step. Knows no pictures and no schedule."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from station.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, done: Progress
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    tensors.update({f"model.{name}": tensor for name, tensor in model.state_dict().items()})
+    tensors.update({f"average.{name}": tensor for name, tensor in average.state_dict().items()})
+    for number, state in optimizer.state_dict()["state"].items():
+        if state.get("momentum_buffer") is not None:
+            tensors[f"momentum.{number}"] = state["momentum_buffer"]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(whole, temporary, metadata={"epochs": str(done.epochs), "seconds": str(done.seconds)})
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        model.load_state_dict(_part(tensors, "model."))
+        average.load_state_dict(_part(tensors, "average."))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(f"{path}: not a checkpoint of this run ({error}).") from None
+    state = optimizer.state_dict()
+    momentum = _part(tensors, "momentum.")
+    state["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momentum.items()}
+    optimizer.load_state_dict(state)
+    return Progress(int(metadata["epochs"]), float(metadata["seconds"]))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,82 @@
+"""How to train, as data: a recipe is one TOML file in configs/recipes, closed and bounded. Knows no tensors."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from station.errors import ConfigError
+from training.augment import Augment
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stage(Section):
+    side_px: int = Field(ge=16, le=1024)
+    epochs: int = Field(ge=1, le=1000)
+
+
+class Recipe(Section):
+    """Fixed before TEST is seen; what a run used is stored in its artifact."""
+
+    name: str
+    kind: Literal["scratch", "frozen", "finetune"]
+    arch: str = "resnet18"
+    input_px: int = Field(ge=16, le=1024)  # at which the model is judged and used
+    cache_px: int = Field(ge=16, le=1024)  # at which pictures are kept
+    batch: int = Field(ge=2, le=8192)
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    peak_lr: float = Field(gt=0)
+    warmup_share: float = Field(ge=0, lt=1)  # of all steps
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)  # not on normalisation layers and biases
+    label_smoothing: float = Field(ge=0, lt=1)
+    ema_decay: float = Field(ge=0, lt=1)
+    balance_classes: bool
+    holdout_share: float = Field(ge=0, lt=1)  # of blocks, for temperature and thresholds
+    extra_share: float = Field(default=1.0, gt=0, le=1)  # of the extra pictures, drawn anew each epoch
+    backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
+    l2: float = Field(default=0.03, gt=0)  # of a frozen backbone's head
+    views_px: tuple[int, ...] = ()  # of a frozen backbone's pictures, each also mirrored
+    augment: Augment = Augment()
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_of(self, epoch: int) -> Stage:
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        return self.stages[-1]
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """The same shape in another number of epochs; every stage keeps its share, the last one at least one."""
+        total, done, stages = self.epochs, 0, []
+        for number, stage in enumerate(self.stages, start=1):
+            upto = round(epochs * sum(s.epochs for s in self.stages[:number]) / total)
+            if upto > done:
+                stages.append(stage.model_copy(update={"epochs": upto - done}))
+            done = max(done, upto)
+        return self.model_copy(update={"stages": tuple(stages)})
+
+
+def read_recipe(name_or_path: str) -> Recipe:
+    """A recipe that ships (or, ortl, finetune) or a file of one's own."""
+    shipped = files("configs") / "recipes" / f"{name_or_path}.toml"
+    path = Path(name_or_path)
+    if shipped.is_file():
+        text = shipped.read_text()
+    elif path.suffix == ".toml" and path.is_file():
+        text = path.read_text()
+    else:
+        raise ConfigError(f"no recipe {name_or_path!r}: use or, ortl, finetune, or the path of a recipe file.")
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"recipe {name_or_path}: {error}") from None

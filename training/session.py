@@ -1,0 +1,153 @@
+"""`station train` from start to end: read, train, calibrate, score TEST once, write the artifact.
+
+Knows the order of these steps; how each is done stands in its own module.
+"""
+
+import ctypes
+import json
+import platform
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from station.errors import ConfigError
+from station.recognition.artifact import ArtifactInfo, save_artifact
+from training import metrics
+from training.cache import DEFAULT_CACHE, Cache, open_cache
+from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
+from training.evaluate import report_of
+from training.recipes import Recipe, read_recipe
+from training.train import Pictures, Run, fit, predict
+
+TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    data: Path
+    recipe: str = "or"
+    out: Path | None = None
+    extra: tuple[Path, ...] = ()
+    epochs: int | None = None
+    batch: int | None = None
+    seed: int = 1
+    device: str = "auto"
+    resume: bool = False
+    arch: str | None = None
+    cache: Path = DEFAULT_CACHE
+
+
+def train(job: TrainJob) -> dict[str, Any]:
+    """Run the job; returns what metrics.json holds. Writes model.safetensors, metrics.json and logs into `out`."""
+    began = time.monotonic()
+    keep_freed_memory()
+    recipe = settled_recipe(job)
+    device = pick_device(job.device)
+    folder = job.out or Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    run = Run(recipe, folder, job.seed, device)
+    pictures, test = gather(job, recipe)
+    run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
+    model = fit(run, pictures, resume=job.resume)
+    facts = training_facts(job, recipe, pictures, time.monotonic() - began)
+    return finish(run, model, pictures, test, facts)
+
+
+def settled_recipe(job: TrainJob) -> Recipe:
+    recipe = read_recipe(job.recipe)
+    changes = {"batch": job.batch, "arch": job.arch}
+    recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    return recipe.with_epochs(job.epochs) if job.epochs else recipe
+
+
+def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
+    tree = with_test(read_tree(job.data), job.seed)
+    assert tree.test is not None
+    kept, held = hold_out_blocks(tree.train.labels, recipe.holdout_share, job.seed)
+    extra = merged([read_folder(folder, tree.train.classes) for folder in job.extra])
+    side_px, cache = recipe.cache_px, job.cache
+    pictures = Pictures(
+        train=open_cache(tree.train.take(kept), side_px, cache),
+        holdout=open_cache(tree.train.take(held), side_px, cache) if len(held) else None,
+        extra=open_cache(extra, side_px, cache) if extra else None,
+        classes=tree.train.classes,
+    )
+    if not len(pictures.train.labels):
+        raise ConfigError(f"{job.data}: no readable picture to train on.")
+    return pictures, open_cache(tree.test, recipe.input_px, cache)
+
+
+def with_test(tree: Tree, seed: int) -> Tree:
+    """A tree without TEST gives up whole blocks of its pictures for one."""
+    if tree.test is not None:
+        return tree
+    kept, held = hold_out_blocks(tree.train.labels, TEST_SHARE, seed + 1)
+    return Tree(tree.train.take(kept), tree.train.take(held))
+
+
+def merged(sets: list[PictureSet]) -> PictureSet | None:
+    if not sets:
+        return None
+    return PictureSet(tuple(picture for one in sets for picture in one.pictures), sets[0].classes)
+
+
+def finish(run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any]) -> dict[str, Any]:
+    """Temperature and curve from the held-out blocks, TEST once, then the artifact."""
+    recipe, classes = run.recipe, pictures.classes
+    temperature, curve = 1.0, {}
+    if pictures.holdout is not None:
+        logits, labels = predict(model, pictures.holdout, recipe.input_px, run.device), pictures.holdout.labels
+        temperature = metrics.fit_temperature(logits, labels)
+        curve = metrics.purity_recovery(metrics.softmax(logits, temperature), labels, classes)
+    scores = report_of(predict(model, test, recipe.input_px, run.device), test, classes, temperature)
+    info = ArtifactInfo(
+        classes=classes,
+        input_px=recipe.input_px,
+        arch=recipe.arch,
+        temperature=temperature,
+        curve=curve,
+        data={
+            "train_fingerprint": pictures.train.pictures.fingerprint(),
+            "test_fingerprint": test.pictures.fingerprint(),
+        },
+        metrics={"test": scores},
+        training=facts,
+    )
+    save_artifact(run.folder / "model.safetensors", model.cpu(), info)
+    result = {"schema": "station.train/1", "out": str(run.folder), "test": scores, "training": facts}
+    (run.folder / "metrics.json").write_text(json.dumps(result, indent=1))
+    run.log({"event": "done", "test_accuracy": scores["accuracy"]["value"], "wall_s": facts["wall_s"]})
+    return result
+
+
+def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures, wall_s: float) -> dict[str, Any]:
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": job.seed,
+        "wall_s": round(wall_s, 1),
+        "n_train": len(pictures.train.labels),
+        "n_holdout": 0 if pictures.holdout is None else len(pictures.holdout.labels),
+        "n_extra": 0 if pictures.extra is None else len(pictures.extra.labels),
+        "unreadable": [Path(name).name for name in pictures.train.unreadable],
+        "versions": {"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()},
+    }
+
+
+def pick_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """glibc hands large blocks back to the system and faults them in again every step: 28 % of a CPU step."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.system() == "Linux" else None
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_max = -1, -4
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)

@@ -1,0 +1,206 @@
+"""The training loop, top to bottom on one page: pictures in, one artifact out. Knows nothing of belts or cameras.
+
+An epoch depends on (seed, epoch) alone, so a run that was cut off and resumed equals one that was not.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from station.recognition.model import build_model, head_of
+from training import metrics
+from training.augment import augment, to_input
+from training.cache import Cache
+from training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a run learns from and what it is watched on; `extra` are belt crops and join the learning part only."""
+
+    train: Cache
+    holdout: Cache | None
+    extra: Cache | None
+    classes: tuple[str, ...]
+
+
+class Run:
+    """One training run in one folder: settings, log, checkpoint."""
+
+    def __init__(self, recipe: Recipe, folder: Path, seed: int, device: torch.device) -> None:
+        self.recipe, self.folder, self.seed, self.device = recipe, folder, seed, device
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def log(self, values: dict[str, object]) -> None:
+        line = "  ".join(
+            f"{key} {value:.5g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
+        )
+        for name, text in (("train.log", line), ("metrics.jsonl", json.dumps(values))):
+            with (self.folder / name).open("a") as file:
+                file.write(text + "\n")
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+
+def fit(run: Run, pictures: Pictures, start: nn.Module | None = None, resume: bool = False) -> nn.Module:
+    """Train and return the averaged (EMA) network."""
+    recipe = run.recipe
+    torch.manual_seed(run.seed)
+    model = start or start_weights(build_model(recipe.arch, len(pictures.classes)))
+    model = model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(model).eval()
+    optimizer = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=True)
+    done = Progress()
+    if resume and run.checkpoint.exists():
+        done = load_checkpoint(run.checkpoint, model, average, optimizer)
+    weights = class_weights(pictures, recipe).to(run.device)
+    steps_per_epoch = len(epoch_order(pictures, recipe, run.seed, 0)) // recipe.batch or 1
+    total_steps = steps_per_epoch * recipe.epochs
+
+    for epoch in range(done.epochs, recipe.epochs):
+        began, losses = time.monotonic(), []
+        side_px = recipe.stage_of(epoch).side_px
+        rng = torch.Generator().manual_seed(run.seed * 100_003 + epoch)
+        model.train()
+        for step, (images, labels, is_crop) in enumerate(
+            batches(pictures, recipe, run, epoch), epoch * steps_per_epoch
+        ):
+            x = augment(images, is_crop, side_px, recipe.augment, rng)
+            set_lr(optimizer, lr_at(step / total_steps, recipe))
+            with torch.autocast(run.device.type, torch.bfloat16):
+                logits = model(x)
+            loss = F.cross_entropy(logits.float(), labels, weights, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
+            losses.append(loss.detach())
+        seconds = time.monotonic() - began
+        done = Progress(epoch + 1, done.seconds + seconds)
+        save_checkpoint(run.checkpoint, model, average, optimizer, done)
+        run.log(
+            {"epoch": epoch + 1, "side_px": side_px, "loss": float(torch.stack(losses).mean()), "seconds": seconds}
+            | {"images_per_s": steps_per_epoch * recipe.batch / seconds}
+            | watched(average, pictures, run)
+        )
+    return average
+
+
+def watched(average: nn.Module, pictures: Pictures, run: Run) -> dict[str, object]:
+    if pictures.holdout is None or not len(pictures.holdout.labels):
+        return {}
+    logits = predict(average, pictures.holdout, run.recipe.input_px, run.device)
+    labels = pictures.holdout.labels
+    right = logits.argmax(1) == labels
+    recall = {f"recall_{name}": float(right[labels == at].mean()) for at, name in enumerate(pictures.classes)}
+    return {"holdout_accuracy": float(right.mean()), "holdout_loss": metrics.log_loss(logits, labels)} | recall
+
+
+def epoch_order(pictures: Pictures, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:
+    """Row numbers, shuffled; rows past the training pictures are extra ones, of which a fresh share is drawn."""
+    rng = np.random.default_rng([seed, epoch, 7])
+    own = np.arange(len(pictures.train.labels))
+    if pictures.extra is None:
+        return rng.permutation(own)
+    n_extra = len(pictures.extra.labels)
+    drawn = rng.choice(n_extra, max(1, round(recipe.extra_share * n_extra)), replace=False)
+    return rng.permutation(np.concatenate((own, len(own) + drawn)))
+
+
+def batches(pictures: Pictures, recipe: Recipe, run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(images, labels, is_crop); a short last batch is left out, its pictures come in other epochs."""
+    order = epoch_order(pictures, recipe, run.seed, epoch)
+    size, own = min(recipe.batch, len(order)), len(pictures.train.labels)
+    for begin in range(0, len(order) - size + 1, size):
+        rows = np.sort(order[begin : begin + size])
+        mine, extra = rows[rows < own], rows[rows >= own] - own
+        images, labels = [pictures.train.images[mine]], [pictures.train.labels[mine]]
+        if pictures.extra is not None:
+            images.append(pictures.extra.images[extra])
+            labels.append(pictures.extra.labels[extra])
+        yield (
+            torch.from_numpy(np.concatenate(images)).to(run.device, non_blocking=True),
+            torch.from_numpy(np.concatenate(labels)).to(run.device, non_blocking=True),
+            torch.from_numpy(rows >= own).to(run.device, non_blocking=True),
+        )
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, cache: Cache, input_px: int, device: torch.device, batch: int = 128) -> np.ndarray:
+    """Logits of every picture, in order."""
+    model.eval()
+    out = []
+    for begin in range(0, len(cache.labels), batch):
+        images = torch.from_numpy(np.ascontiguousarray(cache.images[begin : begin + batch])).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = model(to_input(images, input_px))
+        out.append(logits.float().cpu())
+    return torch.cat(out).numpy()
+
+
+def start_weights(model: nn.Module) -> nn.Module:
+    """Residual branches begin as nothing: the network starts shallow and trains faster."""
+    for module in model.modules():
+        last = getattr(module, "bn2", None)
+        if type(module).__name__ == "BasicBlock" and isinstance(last, nn.BatchNorm2d):
+            nn.init.zeros_(last.weight)
+    return model
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """No decay on normalisation layers and biases; the head may learn faster than the rest."""
+    head = {id(parameter) for parameter in head_of(model)[1].parameters()}
+    groups: list[dict[str, object]] = []
+    for in_head in (False, True):
+        for decays in (False, True):
+            chosen = [p for p in model.parameters() if (id(p) in head) == in_head and (p.ndim > 1) == decays]
+            factor = 1.0 if in_head else recipe.backbone_lr
+            groups.append(
+                {
+                    "params": chosen,
+                    "weight_decay": recipe.weight_decay * decays,
+                    "lr": recipe.peak_lr * factor,
+                    "factor": factor,
+                }
+            )
+    return groups
+
+
+def lr_at(share: float, recipe: Recipe) -> float:
+    """One cycle: straight up, then a half cosine to zero."""
+    if share < recipe.warmup_share:
+        return recipe.peak_lr * (share / recipe.warmup_share + 1e-3)
+    left = (1.0 - share) / (1.0 - recipe.warmup_share)
+    return recipe.peak_lr * 0.5 * (1.0 - float(np.cos(np.pi * left)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["factor"]
+
+
+def class_weights(pictures: Pictures, recipe: Recipe) -> Tensor:
+    counts = np.bincount(pictures.train.labels, minlength=len(pictures.classes)).astype(np.float32)
+    if not recipe.balance_classes:
+        return torch.ones(len(counts))
+    return torch.from_numpy(counts.sum() / (len(counts) * np.maximum(counts, 1)))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for mine, theirs in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if mine.is_floating_point():
+            mine.lerp_(theirs, 1.0 - decay)
+        else:
+            mine.copy_(theirs)
