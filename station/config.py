@@ -94,7 +94,7 @@ class SortConfig(Section):
     policy: Literal["purity", "recovery"] = "purity"
     min_cover: float = Field(default=0.62, gt=0.5, le=1)  # of the item's footprint, else it is given up
     want_cover: float = Field(default=0.9, gt=0.5, le=1)
-    max_neighbour_cover: float = Field(default=0.3, ge=0, lt=0.5)
+    max_neighbour_cover: float = Field(default=0.36, ge=0, lt=0.5)
     margin_mm: float = Field(default=6, ge=0, le=100)  # added to a window at each end, besides 2 sigma of position
 
     @model_validator(mode="after")
@@ -165,6 +165,9 @@ class PanelConfig(Section):
     http: str = "127.0.0.1:8384"
     jpeg_quality: int = Field(default=75, ge=20, le=100)
     max_fps: float = Field(default=30, gt=0, le=120)
+    max_width_px: int = Field(default=960, ge=160, le=4096)  # of the picture sent to a browser
+    token_file: str | None = None  # mandatory for an address other machines can reach; made with mode 0600
+    allowed_hosts: tuple[str, ...] = ()  # host names people type to reach the page, besides IP addresses and localhost
 
 
 class RecordConfig(Section):

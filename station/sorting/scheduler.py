@@ -90,7 +90,8 @@ class Scheduler:
         choice = self._choose(footprint, gates, spared, self._sort.margin_mm + 2 * target.sigma_mm)
         if choice is None:
             return Planned(None, OutcomeReason.NEIGHBOUR, None, 0.0, 0.0)
-        if choice.cover < self._sort.min_cover and self._sort.policy == "purity":
+        divertible = choice.cover >= self._sort.min_cover
+        if not divertible or (self._sort.policy == "purity" and not self._spares(choice)):
             return Planned(None, OutcomeReason.NEIGHBOUR, None, choice.cover, choice.neighbour_cover)
         start_mm, end_mm = self._joined(choice, motion.speed_mm_s)
         command = DivertCommand(self._next_id, choice.mask, self._window(at_mm, start_mm, end_mm, motion))
@@ -145,13 +146,15 @@ class Scheduler:
         hurt = max((self._hurt(item, window) for item in spared), default=0.0)
         return _Choice(window.mask, window.start_mm, window.end_mm, share(target, lengths), hurt)
 
-    def _rank(self, choice: _Choice) -> tuple[bool, float, float]:
-        """Sparing neighbours first, then covering the target up to `want_cover`, then hurting and spending least."""
-        spares = choice.neighbour_cover <= self._sort.max_neighbour_cover
-        if self._sort.policy == "recovery" and not spares:
-            return (choice.cover >= self._sort.min_cover, -choice.neighbour_cover, choice.cover)
+    def _rank(self, choice: _Choice) -> tuple[bool, bool, float, float]:
+        """What the policy holds dearest first, then covering up to `want_cover`, then hurting and spending least."""
+        spares, diverts = self._spares(choice), choice.cover >= self._sort.min_cover
+        dearest = (spares, diverts) if self._sort.policy == "purity" else (diverts, spares)
         enough = round(min(choice.cover, self._sort.want_cover), 2)
-        return (spares, enough, -choice.neighbour_cover - 0.001 * choice.mask.bit_count())
+        return (*dearest, enough, -choice.neighbour_cover - 0.001 * choice.mask.bit_count())
+
+    def _spares(self, choice: _Choice) -> bool:
+        return choice.neighbour_cover <= self._sort.max_neighbour_cover
 
     def _hurt(self, item: tuple[Footprint, Mm], window: _Scheduled) -> float:
         footprint, already = item

@@ -1,0 +1,121 @@
+"""The state table: what permits firing, what a loss does, what comes back by itself and what does not."""
+
+import pytest
+
+from firmware_bridge.messages import LinkState
+from station.machine import MAY_ARM, NEXT, Cause, Command, Conditions, Machine, State
+
+MS = 1_000_000
+GOOD = Conditions(link=LinkState.READY, cameras_live=True)
+ARMED = Conditions(link=LinkState.ARMED, cameras_live=True)
+UNPLUGGED = Conditions(link=LinkState.LOST, cameras_live=True)
+BLIND = Conditions(link=LinkState.ARMED, cameras_live=False)
+
+
+def running(auto_rearm: bool = True) -> Machine:
+    machine = Machine(auto_rearm)
+    machine.command(Command.RESET, 0)
+    machine.step(0, GOOD)
+    machine.command(Command.START, 0)
+    machine.step(1, GOOD)
+    machine.step(2, ARMED)
+    assert machine.state is State.EXECUTE
+    return machine
+
+
+def steps(machine: Machine, conditions: Conditions, start_ms: int, end_ms: int) -> list[bool]:
+    return [machine.step(t * MS, conditions).arm for t in range(start_ms, end_ms, 20)]
+
+
+def test_only_execute_may_ask_to_arm() -> None:
+    assert {State.EXECUTE} == MAY_ARM
+    for state in State:
+        machine = Machine(True)
+        machine.state = state
+        before = machine.state
+        armed = machine.step(0, GOOD).arm
+        assert not armed or before is State.EXECUTE or machine.state is State.EXECUTE
+
+
+def test_the_table_leaves_no_acting_state_without_an_end() -> None:
+    acting = (State.CLEARING, State.STARTING, State.STOPPING, State.ABORTING, State.HOLDING, State.UNHOLDING, State.RESETTING)
+    assert all((state, Cause.DONE) in NEXT for state in acting)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_stop_is_taken_everywhere_but_where_it_stands_or_aborts(state: State) -> None:
+    machine = Machine(True)
+    machine.state = state
+    taken = machine.command(Command.STOP, 0)
+    assert taken is (state not in (State.STOPPED, State.STOPPING, State.ABORTING, State.ABORTED))
+    assert not machine.step(1, ARMED).arm
+
+
+def test_a_lost_link_comes_back_after_a_second_of_health_when_allowed() -> None:
+    machine = running(auto_rearm=True)
+    steps(machine, UNPLUGGED, 100, 600)
+    assert machine.state is State.HELD
+    assert not any(steps(machine, GOOD, 600, 1600))
+    assert any(steps(machine, GOOD, 1600, 1800))
+    assert machine.state is State.EXECUTE
+
+
+def test_without_auto_rearm_a_loss_waits_for_the_operator() -> None:
+    machine = running(auto_rearm=False)
+    steps(machine, UNPLUGGED, 100, 600)
+    assert not any(steps(machine, GOOD, 600, 5000))
+    assert machine.state is State.HELD
+    machine.command(Command.UNHOLD, 5000 * MS)
+    assert any(steps(machine, GOOD, 5000, 5100))
+
+
+def test_a_hold_by_the_operator_is_never_undone_by_health() -> None:
+    machine = running(auto_rearm=True)
+    machine.command(Command.HOLD, 100 * MS)
+    steps(machine, ARMED, 100, 5000)
+    assert machine.state is State.HELD
+
+
+@pytest.mark.parametrize("command", [Command.STOP, Command.ABORT])
+def test_after_stop_nothing_rearms_by_itself(command: Command) -> None:
+    machine = running(auto_rearm=True)
+    machine.command(command, 100 * MS)
+    assert machine.step(100 * MS, ARMED).stop
+    assert not any(steps(machine, GOOD, 120, 8000))
+    assert machine.state in (State.STOPPED, State.ABORTED)
+
+
+def test_a_lost_camera_holds_but_leaves_the_queue_armed() -> None:
+    machine = running()
+    actions = [machine.step(t * MS, BLIND) for t in range(100, 400, 20)]
+    assert machine.state is State.HELD
+    assert not any(action.disarm or action.stop for action in actions)
+    assert not actions[-1].permit
+
+
+def test_a_lease_that_expired_is_a_loss() -> None:
+    machine = running(auto_rearm=False)
+    machine.step(100 * MS, GOOD)  # ARMED before, READY now: the device disarmed itself
+    machine.step(120 * MS, GOOD)
+    assert machine.state is State.HELD
+
+
+def test_a_standing_belt_suspends_and_a_running_one_resumes() -> None:
+    machine = running()
+    machine.step(100 * MS, Conditions(LinkState.ARMED, True, belt_stands=True))
+    assert machine.state.name == "SUSPENDED"
+    machine.step(200 * MS, ARMED)
+    assert machine.state is State.EXECUTE
+
+
+def test_a_fault_aborts_and_only_clear_and_reset_lead_back() -> None:
+    machine = running()
+    machine.step(100 * MS, Conditions(LinkState.ARMED, True, fault="commands: queue full"))
+    machine.step(120 * MS, GOOD)
+    assert machine.state is State.ABORTED
+    assert "queue full" in machine.reason
+    for command in (Command.CLEAR, Command.RESET, Command.START):
+        assert machine.command(command, 200 * MS)
+        machine.step(220 * MS, GOOD)
+    machine.step(240 * MS, GOOD)
+    assert machine.state.name == "EXECUTE"
