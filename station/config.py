@@ -149,6 +149,7 @@ class LinkConfig(Section):
 class BudgetConfig(Section):
     latency_ms: float = Field(default=100, gt=0, le=10_000)  # capture to scheduled
     margin_ms: float = Field(default=50, ge=0, le=10_000)
+    item_mm: float = Field(default=120, gt=5, le=3000)  # the longest item that must get two looks at full speed
 
 
 class CostConfig(Section):
@@ -321,20 +322,26 @@ def changed(config: SectionT, **changes: Any) -> SectionT:
         raise ConfigError(_in_words(error, "command line")) from error
 
 
+def environment_keys(environ: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """STATION_SECTION__KEY variables and the key each one overrides."""
+    return {
+        name: tuple(name.removeprefix("STATION_").lower().split("__"))
+        for name in environ
+        if name.startswith("STATION_") and "__" in name
+    }
+
+
 def _override(values: dict[str, Any], environ: dict[str, str]) -> None:
-    for name, raw in environ.items():
-        if not name.startswith("STATION_") or "__" not in name:
-            continue
-        *sections, key = name.removeprefix("STATION_").lower().split("__")
+    for name, (*sections, key) in environment_keys(environ).items():
         place = values
         for section in sections:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{name}: {section} is not a section")
         try:
-            place[key] = json.loads(raw)
+            place[key] = json.loads(environ[name])
         except json.JSONDecodeError:
-            place[key] = raw
+            place[key] = environ[name]
 
 
 def _in_words(error: ValidationError, source: str) -> str:
