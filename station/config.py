@@ -305,7 +305,8 @@ def parse_config(text: str, source: str, environ: dict[str, str]) -> StationConf
     try:
         return StationConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_in_words(error, source)) from error
+        overriding = {".".join(key): name for name, key in environment_keys(environ).items()}
+        raise ConfigError(_in_words(error, source, overriding)) from error
 
 
 def changed(config: SectionT, **changes: Any) -> SectionT:
@@ -344,10 +345,12 @@ def _override(values: dict[str, Any], environ: dict[str, str]) -> None:
             place[key] = environ[name]
 
 
-def _in_words(error: ValidationError, source: str) -> str:
+def _in_words(error: ValidationError, file: str, overriding: dict[str, str] | None = None) -> str:
+    """One line per problem; `overriding` names the environment variable that set a key."""
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        source = (overriding or {}).get(key, file)
         if problem["type"] == "extra_forbidden":
             lines.append(
                 f"{source}: {key}: unknown key. Remove it or correct its spelling (`station config schema` lists all)."

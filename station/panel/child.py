@@ -1,0 +1,166 @@
+"""The panel process itself: takes pictures and values from the station, encodes, serves. Ends when the station has ended.
+
+Runs in its own process; imports neither torch nor the station's parts. If it dies, the line goes on and `process` starts it
+again; if the station dies, it says so to every page and leaves the address free for the next run.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+import uvicorn
+
+from station.clock import SystemClock
+from station.panel.auth import Access
+from station.panel.live import LiveHub, Packet, StateBoard, encode
+from station.panel.pictures import PicturePlace, PictureReader
+from station.panel.server import Outbox, Panel, build_app
+from station.worker import Worker
+
+HEARTBEAT_S = 0.25
+GOODBYE_S = 1.0  # how long a panel without a station keeps saying so before it ends
+LONGEST_MESSAGE_BYTES = 3500  # less than PIPE_BUF: written whole or not at all
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    station_name: str
+    access: Access
+    jpeg_quality: int
+    max_width_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """The panel's ends. `values` comes in; `news` and `stop` go out and never block."""
+
+    values: Connection
+    news: Connection
+    stop: Connection
+
+
+def panel_main(listening: socket.socket, pipes: Pipes, settings: Settings) -> None:
+    """Entry of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the station, which then ends us
+    cv2.setNumThreads(1)
+    os.nice(5)  # sorting comes first
+    for pipe in (pipes.news, pipes.stop):
+        os.set_blocking(pipe.fileno(), False)
+    asyncio.run(_serve(listening, pipes, settings))
+
+
+async def _serve(listening: socket.socket, pipes: Pipes, settings: Settings) -> None:
+    clock = SystemClock()
+    board, hub = StateBoard(settings.station_name), LiveHub()
+    outbox = Outbox(stop=lambda entry: _tell(pipes.stop, entry), command=lambda entry: _tell(pipes.news, entry))
+    app = build_app(Panel(board, hub, outbox, settings.access, clock))
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            lifespan="off",
+            ws_per_message_deflate=False,  # a JPEG does not shrink, and deflating cost as much as encoding
+            ws_max_size=4096,  # pages send acknowledgements, nothing longer
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    intake = Intake(pipes.values, hub, board, settings, asyncio.get_running_loop())
+    worker = Worker("panel-intake", intake.step, on_crash=_report_crash)
+    worker.start()
+    beats = asyncio.create_task(_heartbeat(pipes.news, hub, clock, intake, server))
+    await server.serve(sockets=[listening])
+    beats.cancel()
+    worker.stop(timeout_s=1.0)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM ends us at once (nothing here needs saving); SIGINT is ignored."""
+        yield
+
+
+async def _heartbeat(
+    news: Connection, hub: LiveHub, clock: SystemClock, intake: "Intake", server: uvicorn.Server
+) -> None:
+    """Tell the station which cameras are watched; end when it is gone."""
+    while not intake.station_gone:
+        _tell(news, {"watched": hub.watched(clock.now_ns())})
+        await asyncio.sleep(HEARTBEAT_S)
+    await asyncio.sleep(GOODBYE_S)
+    server.should_exit = True
+
+
+class Intake:
+    """Takes the newest message from the station, encodes what somebody waits for, hands both to the loop."""
+
+    def __init__(
+        self, values: Connection, hub: LiveHub, board: StateBoard, settings: Settings, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._values = values
+        self._hub = hub
+        self._board = board
+        self._settings = settings
+        self._loop = loop
+        self._reader = PictureReader()
+        self.station_gone = False
+
+    def step(self) -> None:
+        try:
+            if not self._values.poll(0.2):
+                return
+            values = json.loads(self._values.recv_bytes())
+            pictures = values["pictures"]
+            while self._values.poll(0):  # newest wins, of the state and of each camera
+                values = json.loads(self._values.recv_bytes())
+                pictures |= values["pictures"]
+        except (EOFError, OSError):
+            self._lose_station()
+            return
+        self._loop.call_soon_threadsafe(self._board.put, values["state"], values["made_ns"])
+        for camera_id, picture in pictures.items():
+            if self._hub.wanted(camera_id):
+                self._show(picture)
+
+    def _show(self, picture: dict[str, Any]) -> None:
+        facts, place = picture["facts"], PicturePlace.from_json(picture["place"])
+        view = self._reader.view(facts["camera"], place)
+        if view is None:
+            return
+        jpeg = encode(view.bgr, self._settings.max_width_px, self._settings.jpeg_quality)
+        if view.intact:
+            packet = Packet(facts["camera"], place.number, facts, jpeg)
+            self._loop.call_soon_threadsafe(self._hub.offer, packet)
+
+    def _lose_station(self) -> None:
+        if not self.station_gone:
+            self.station_gone = True
+            self._loop.call_soon_threadsafe(self._board.lose_station)
+        SystemClock().sleep_ns(200_000_000)
+
+
+def _tell(pipe: Connection, values: dict[str, Any]) -> bool:
+    """Write one short message, or nothing: a station that does not read must not hold up the panel."""
+    message = json.dumps(values).encode()
+    if len(message) > LONGEST_MESSAGE_BYTES:
+        return False
+    try:
+        pipe.send_bytes(message)
+    except OSError:  # full (it would block), or nobody there
+        return False
+    return True
+
+
+def _report_crash(name: str, error: BaseException) -> None:
+    """A panel without its intake would show an old state for ever: end, and be started again."""
+    print(f"panel: {name} ended by {error!r}; the panel is started again", flush=True)
+    os._exit(70)
