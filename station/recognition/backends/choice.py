@@ -12,7 +12,7 @@ import torch
 
 from station.errors import ConfigError, ModelError
 from station.recognition.artifact import LoadedModel
-from station.recognition.backends.contract import SIZES, BgrBatch, FixedSizes
+from station.recognition.backends.contract import SIZES, BgrBatch, FixedSizes, in_one_line
 from station.recognition.backends.parity import check_parity, probes, reference_logits
 from station.recognition.backends.torch_cpu import open_torch_cpu
 
@@ -70,7 +70,7 @@ def _open(
     try:
         return openers[name]()
     except RuntimeError as error:  # what torch, CUDA and OpenVINO raise
-        raise ModelError(f"does not start: {str(error).strip().splitlines()[0]}") from error
+        raise ModelError(f"does not start: {in_one_line(error)}") from error
 
 
 def _cuda(loaded: LoadedModel, sizes: tuple[int, ...]) -> FixedSizes:

@@ -59,11 +59,17 @@ class FixedSizes:
         try:
             logits = self._infer[size](looks)[:count]
         except (RuntimeError, MemoryError) as error:  # what torch, CUDA and OpenVINO raise
-            first_line = str(error).strip().split("\n")[0]
-            raise ModelError(f"{self.name} on {self.device} failed: {first_line}") from error
+            raise ModelError(f"{self.name} on {self.device} failed: {in_one_line(error)}") from error
         if not np.isfinite(logits).all():
             raise ModelError(f"{self.name} on {self.device} answered with numbers that are not finite.")
         return logits
+
+
+def in_one_line(error: BaseException) -> str:
+    """An engine's page of complaint as a line for people: torch says the cause first, OpenVINO last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    chosen = [lines[0], lines[-1]] if len(lines) > 1 else lines
+    return " ... ".join(line[:160] for line in chosen)
 
 
 def split(looks: int, sizes: tuple[int, ...], *, pads: bool) -> list[tuple[int, int]]:
