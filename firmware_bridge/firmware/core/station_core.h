@@ -1,0 +1,65 @@
+/* The firmware core's whole interface: scalars, byte buffers and one opaque block of memory the caller provides.
+ *
+ * Knows no operating system, no pin, no clock: a HAL hands in bytes, time in microseconds since boot and encoder counts,
+ * and takes out bytes and gate bits. Nothing is allocated and nothing is global, so one process may hold many cores.
+ *
+ * A HAL's loop: sc_receive what came, sc_encoder the newest count, sc_tick, drive sc_outputs, send sc_transmit, and be
+ * back no later than sc_next_due_us. Time must never run backwards between calls. */
+#ifndef STATION_CORE_H
+#define STATION_CORE_H
+
+#include <stdint.h>
+
+#ifndef SC_API
+#if defined(__GNUC__) && !defined(__AVR__)
+#define SC_API __attribute__((visibility("default")))
+#else
+#define SC_API
+#endif
+#endif
+
+typedef struct sc_core sc_core;
+
+enum { SC_PIN_ESTOP = 0, SC_PIN_BELT_RUNNING = 1, SC_PIN_PHOTO_EYE = 2 };
+enum { SC_RESET_UNKNOWN = 0, SC_RESET_POWER = 1, SC_RESET_PIN = 2, SC_RESET_WATCHDOG = 3, SC_RESET_SOFTWARE = 4 };
+
+/* Bytes the caller must provide, aligned for 64-bit integers. */
+SC_API uint32_t sc_size(void);
+/* After every boot. `gates` at most the HAL's SC_GATES; boot_id must differ from boot to boot. */
+SC_API void sc_init(sc_core *core, uint64_t uid, uint32_t boot_id, uint8_t reset_cause, uint8_t gates, uint8_t has_encoder);
+
+/* Bytes as they come, split anywhere; now_us is when the last of them arrived. */
+SC_API void sc_receive(sc_core *core, const uint8_t *data, uint32_t length, uint64_t now_us);
+/* Bytes to send, at most `max`; returns how many. */
+SC_API uint32_t sc_transmit(sc_core *core, uint8_t *out, uint32_t max);
+/* The cable was pulled or the port re-opened: half frames and unsent bytes are void. */
+SC_API void sc_link_reset(sc_core *core);
+
+/* The encoder stands at `count` since `at_us` (not later than the next sc_tick). */
+SC_API void sc_encoder(sc_core *core, uint64_t at_us, int64_t count);
+/* An input changed: see SC_PIN_*; other pins are only reported. */
+SC_API void sc_set_input(sc_core *core, uint8_t pin, uint8_t level, uint64_t now_us);
+/* Does everything that is due. */
+SC_API void sc_tick(sc_core *core, uint64_t now_us);
+/* When sc_tick is needed next at the latest, if neither bytes nor counts come; may lie in the past. */
+SC_API uint64_t sc_next_due_us(const sc_core *core);
+/* The count at which sc_tick is needed next; INT64_MAX when no command waits for one. */
+SC_API int64_t sc_wake_count(const sc_core *core);
+
+/* Gates that act now, bit per gate. */
+SC_API uint32_t sc_outputs(const sc_core *core);
+/* The same as pin levels (a gate's safe level when it does not act); drive pins only once sc_configured. */
+SC_API uint32_t sc_levels(const sc_core *core);
+SC_API uint8_t sc_configured(const sc_core *core);
+SC_API uint8_t sc_permit(const sc_core *core);
+SC_API uint8_t sc_armed(const sc_core *core);
+SC_API uint8_t sc_disarm_reason(const sc_core *core);
+SC_API int64_t sc_count(const sc_core *core);
+/* Output edges since the last call, four numbers each: gate, on, at_us, count. Returns how many edges (at most max). */
+SC_API uint32_t sc_take_edges(sc_core *core, int64_t *rows, uint32_t max);
+/* Bit 0: edges wait to be taken; bit 1: bytes wait to be sent. */
+SC_API uint32_t sc_waiting(const sc_core *core);
+/* Edges that found no room since boot: 0 unless the HAL forgets to take them. */
+SC_API uint32_t sc_edges_lost(const sc_core *core);
+
+#endif
