@@ -126,8 +126,8 @@ class VirtualDevice:
         if not self._waiting & BYTES_WAIT:
             return b""
         self._waiting &= ~BYTES_WAIT
-        sent = self._out.raw[: self._c.sc_transmit(self._core, self._out, TRANSMIT_BYTES)]
-        return b"" if self.unplugged else sent
+        n = self._c.sc_transmit(self._core, self._out, TRANSMIT_BYTES)
+        return b"" if self.unplugged else ctypes.string_at(self._out, n)
 
     def unplug(self) -> None:
         self.unplugged = True
