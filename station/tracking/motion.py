@@ -1,0 +1,93 @@
+"""How far the belt moved between two frames, from the pictures alone: for sources without an encoder, and to check one.
+
+Compares what moves (texture and items, the machine taken out) line by line along the travel. Knows no items and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+ACROSS_BINS = 40
+MIN_MATCH = 0.35  # correlation below which a displacement is a guess
+MIN_OVERLAP = 0.2  # of the view that both frames must share
+REMEMBERED = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    shift_px: float  # along the travel, in pixels of the reduced picture
+    match: float  # correlation, 0..1
+
+
+class BeltMotion:
+    """Feed every frame's residual; speeds are remembered so that one bad match moves nothing."""
+
+    def __init__(self, along_rows: bool, forward: bool) -> None:
+        self._along_rows = along_rows
+        self._forward = forward  # travel grows with the picture's coordinate
+        self._before: NDArray[np.float32] | None = None
+        self._speeds: deque[float] = deque(maxlen=REMEMBERED)
+
+    def see(self, residual: NDArray[np.float32], mm_per_pixel: float, step_ns: int) -> float | None:
+        """Belt speed in mm/s, or None while nothing on the belt tells it."""
+        lines = self._lines(residual)
+        if self._before is not None and self._before.shape == lines.shape and step_ns > 0:
+            motion = displacement(self._before, lines)
+            if motion.match >= MIN_MATCH:
+                self._speeds.append(motion.shift_px * mm_per_pixel * 1e9 / step_ns)
+        self._before = lines
+        return self.speed_mm_s
+
+    @property
+    def speed_mm_s(self) -> float | None:
+        return float(np.median(self._speeds)) if len(self._speeds) >= 2 else None
+
+    def _lines(self, residual: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(along, across), travel downwards, coarse across the belt."""
+        plane = residual if self._along_rows else residual.T
+        if not self._forward:
+            plane = plane[::-1]
+        coarse = cv2.resize(
+            np.ascontiguousarray(plane),
+            (min(ACROSS_BINS, plane.shape[1]), plane.shape[0]),
+            interpolation=cv2.INTER_AREA,
+        )
+        return np.asarray(np.clip(coarse, -40, 40), np.float32)
+
+
+def displacement(before: NDArray[np.float32], after: NDArray[np.float32]) -> Motion:
+    """By how many rows `after` lies further down than `before`, to a fraction, with the correlation there."""
+    rows = before.shape[0]
+    size = cv2.getOptimalDFTSize(2 * rows)
+    a, b = before - before.mean(), after - after.mean()
+    spectrum = np.conj(np.fft.rfft(a, size, axis=0)) * np.fft.rfft(b, size, axis=0)
+    correlation = np.fft.irfft(spectrum.sum(axis=1), size)
+    reach = int(rows * (1 - MIN_OVERLAP))
+    back = reach // 8  # a belt hardly runs backwards
+    lags = np.arange(-back, reach + 1)
+    strength = (
+        np.concatenate([[0.0], np.cumsum((a * a).sum(axis=1))]),
+        np.concatenate([[0.0], np.cumsum((b * b).sum(axis=1))]),
+    )
+    first, last = np.clip(-lags, 0, rows), rows - np.clip(lags, 0, rows)
+    shared_a = strength[0][last] - strength[0][first]
+    shared_b = strength[1][last + lags] - strength[1][first + lags]
+    total = np.sqrt(strength[0][-1] * strength[1][-1]) + 1e-6
+    # A small overlap may match by chance: it must carry its share of the picture's contrast.
+    match = correlation[lags] / np.maximum(np.sqrt(np.maximum(shared_a * shared_b, 0.0)), 0.15 * total)
+    best = int(np.argmax(match))
+    return Motion(float(lags[best]) + _peak(match, best), float(match[best]))
+
+
+def _peak(values: NDArray[np.float64], at: int) -> float:
+    """Top of the parabola through a maximum and its neighbours, relative to it."""
+    if at in (0, len(values) - 1):
+        return 0.0
+    before, top, after = values[at - 1 : at + 2]
+    bend = before - 2 * top + after
+    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0

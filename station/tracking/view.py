@@ -1,0 +1,146 @@
+"""One camera's view of the belt, from frame to tracks and looks. Owns the state of belt map, detector and tracker.
+
+Knows where belt travel comes from: the encoder, a configured constant speed, or the pictures. Knows no labels and no gates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from station.config import BeltConfig, CameraConfig, DetectorConfig
+from station.datatypes import EndedTrack, Frame, Look
+from station.tracking.belt import BeltMap, Direction, configured_map
+from station.tracking.detector import Detector
+from station.tracking.motion import BeltMotion
+from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
+
+LEARNING_FRAMES = 50  # pictures alone cannot tell a resting machine from a resting belt at first
+LONGEST_STEP_NS = 2_000_000_000  # beyond it, an estimated speed says nothing about the travel
+ENCODER_BOUND_MM = 0.5
+
+
+class TravelSource(Enum):
+    ENCODER = "encoder"
+    CONFIGURED = "configured"
+    PICTURE = "picture"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewConfig:
+    camera: CameraConfig
+    belt: BeltConfig
+    detector: DetectorConfig
+    speed_from_picture: bool = False  # no encoder and no speed that can be trusted: a recording, a bare camera
+
+
+@dataclass(slots=True)
+class _Eye:
+    """What depends on the frame's size."""
+
+    belt: BeltMap
+    detector: Detector
+    tracker: Tracker
+    motion: BeltMotion
+
+
+class View:
+    def __init__(self, config: ViewConfig, ids: TrackIds) -> None:
+        self._config = config
+        self._ids = ids
+        self._eye: _Eye | None = None
+        self._last: Frame | None = None
+        self._frames = 0
+        self.travel_mm = 0.0  # at the last frame's capture
+        self.speed_mm_s: float | None = None
+        self.picture_speed_mm_s: float | None = None  # what the pictures say, to check the encoder by
+        self.source = TravelSource.PICTURE
+
+    @property
+    def belt(self) -> BeltMap | None:
+        """Known from the first frame on, for its size decides."""
+        return self._eye.belt if self._eye else None
+
+    def end_mm(self) -> float:
+        """Downstream edge of the view on the station axis; as configured until the first frame shows its size."""
+        if self._eye is not None:
+            return self._eye.belt.start_mm + self._eye.belt.view_length_mm
+        camera = self._config.camera
+        belt = configured_map(camera, camera.width_px, camera.height_px, self._config.belt.width_mm)
+        return belt.start_mm + belt.view_length_mm
+
+    def see(self, frame: Frame) -> TrackUpdate:
+        eye = self._opened(frame)
+        step_ns = frame.captured_ns - self._last.captured_ns if self._last else 0
+        travelled = self._travel(frame, step_ns)
+        moving = self._moving(travelled, step_ns)
+        detections = eye.detector.find(frame, moving)
+        self._watch_motion(eye, step_ns)
+        if travelled is None:  # the pictures must tell, and this one has just been looked at
+            travelled = self.travel_mm + (self.picture_speed_mm_s or 0.0) * min(step_ns, LONGEST_STEP_NS) / 1e9
+        if step_ns > 0:
+            self.speed_mm_s = (travelled - self.travel_mm) * 1e9 / step_ns
+        bound_mm = self._bound_mm(frame, travelled - self.travel_mm)
+        self.travel_mm, self._last = travelled, frame
+        self._frames += 1
+        return eye.tracker.update(detections, frame, travelled, bound_mm)
+
+    def looks(self, update: TrackUpdate, frame: Frame) -> tuple[Look, ...]:
+        """Views of this frame that are worth classifying: whole, and of one item alone."""
+        return tuple(
+            Look(track.track_id, frame, track.detection.extent)
+            for track in update.tracks
+            if track.whole and not track.merged and track.detection is not None
+        )
+
+    def restart(self) -> tuple[EndedTrack, ...]:
+        """The belt position is lost (new encoder epoch): every track ends as lost. What the belt looks like stays."""
+        self._last = None
+        return self._eye.tracker.forget() if self._eye else ()
+
+    def _opened(self, frame: Frame) -> _Eye:
+        height, width = frame.bgr.shape[:2]
+        if self._eye is None or (self._eye.belt.width_px, self._eye.belt.height_px) != (width, height):
+            belt = configured_map(self._config.camera, width, height, self._config.belt.width_mm)
+            along_rows = belt.runs_vertically
+            forward = belt.direction in (Direction.DOWN, Direction.RIGHT)
+            self._eye = _Eye(
+                belt,
+                Detector(self._config.detector, belt.mm_per_px, along_rows),
+                Tracker(frame.camera_id, belt, self._ids),
+                BeltMotion(along_rows, forward),
+            )
+        return self._eye
+
+    def _travel(self, frame: Frame, step_ns: int) -> float | None:
+        """Belt travel at capture; None: only the pictures can tell."""
+        belt = self._config.belt
+        if frame.belt_count is not None and belt.mm_per_count is not None:
+            self.source = TravelSource.ENCODER
+            return frame.belt_count * belt.mm_per_count
+        if belt.speed_m_s is not None and not self._config.speed_from_picture:
+            self.source = TravelSource.CONFIGURED
+            return self.travel_mm + belt.speed_m_s * 1e3 * step_ns / 1e9
+        self.source = TravelSource.PICTURE
+        return None
+
+    def _moving(self, travelled_mm: float | None, step_ns: int) -> bool:
+        slowest_mm_s = self._config.detector.min_update_speed_m_s * 1e3
+        if travelled_mm is None:
+            known = self.picture_speed_mm_s
+            return known is None or self._frames < LEARNING_FRAMES or known >= slowest_mm_s
+        if self._last is None or step_ns <= 0:
+            return False
+        return (travelled_mm - self.travel_mm) * 1e9 / step_ns >= slowest_mm_s
+
+    def _watch_motion(self, eye: _Eye, step_ns: int) -> None:
+        # Against an encoder a look now and then is enough; it costs a millisecond.
+        if self.source is TravelSource.PICTURE or self._frames % 15 < 2:
+            mm = eye.belt.mm_per_px * eye.detector.scale
+            self.picture_speed_mm_s = eye.motion.see(eye.detector.residual, mm, step_ns)
+
+    def _bound_mm(self, frame: Frame, step_mm: float) -> float:
+        if self.source is TravelSource.ENCODER:
+            counts = frame.belt_count_bound or 0.0
+            return max(ENCODER_BOUND_MM, counts * (self._config.belt.mm_per_count or 0.0))
+        return ENCODER_BOUND_MM + 0.05 * abs(step_mm)
