@@ -89,6 +89,12 @@ class FrameReader:
             self.damaged += 1
         return None
 
+    def restart(self) -> None:
+        """Another stream begins: forget the half frame of the last."""
+        self._open.clear()
+        self._blocks.clear()
+        self._overlong = False
+
     def _extend(self, piece: bytes) -> None:
         if self._overlong or len(self._open) + len(piece) > _MAX_BLOCK:
             # No frame is this long: remember that, not the bytes. A line of noise must not fill the memory.

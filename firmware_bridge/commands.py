@@ -1,10 +1,10 @@
 """Every command from submit to its one final reply: when to send it again, when to stop waiting for its fate.
 
-Knows windows and replies, not bytes. Times are host ns; the session converts device times before it calls.
+Knows windows and replies, sends nothing itself. Times are host ns; the session converts device times before it calls.
 
-Theory. A command is independent, absolute and idempotent, so it is simply sent again until it is answered or too close to its start;
-the device answers a repeated id from memory. Reports of accepted commands (fired, missed) come in events the device
-repeats until acknowledged. So a final reply needs a time-out only where the device lost the report or is itself lost.
+Theory. A command is independent, absolute and idempotent, so it is simply sent again until it is answered or too close
+to its start; the device answers a repeated id from memory. Reports of accepted commands (fired, missed) come in events
+the device repeats until acknowledged. So a final reply needs a time-out only where the device or its report is lost.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from firmware_bridge.messages import (
     Reply,
     Unanswered,
 )
+from firmware_bridge.wire import Divert
 
 CAPACITY = 256
 LAST_SEND_NS = 3_000_000  # before the start of the window: later than this the device would refuse it anyway
@@ -30,11 +31,13 @@ _SCAN_NS = 50_000_000
 @dataclass(slots=True)
 class Pending:
     command: DivertCommand
+    message: Divert  # fixed at submit: another reading of the clock would make it another command
     next_send_ns: int
     give_up_ns: int | None  # None: a count window the belt has not passed
     sends: int = 0
     accepted: bool = False
-    cancelled: bool = False
+    cancelling: bool = False  # send no more
+    cancelled: bool = False  # the device acknowledged the cancelling
 
 
 class CommandBook:
@@ -53,23 +56,23 @@ class CommandBook:
     def __contains__(self, command_id: int) -> bool:
         return command_id in self._unanswered or command_id in self._accepted
 
-    def add(self, command: DivertCommand, now_ns: int) -> None:
+    def add(self, command: DivertCommand, message: Divert, now_ns: int) -> None:
         give_up_ns = command.window.end_ns + FATE_WAIT_NS if isinstance(command.window, DuringTime) else None
-        self._unanswered[command.command_id] = Pending(command, now_ns, give_up_ns)
+        self._unanswered[command.command_id] = Pending(command, message, now_ns, give_up_ns)
 
-    def due(self, now_ns: int, retry_ns: int, soon_count: float | None) -> list[DivertCommand]:
+    def due(self, now_ns: int, retry_ns: int, soon_count: float | None) -> list[Divert]:
         """What to send now. `soon_count` is where the belt will be in LAST_SEND_NS."""
-        commands = []
+        messages = []
         for pending in self._unanswered.values():
-            if pending.next_send_ns > now_ns or pending.cancelled:
+            if pending.next_send_ns > now_ns or pending.cancelling:
                 continue
             if pending.sends and _too_close(pending.command, now_ns, soon_count):
                 continue  # sent once at least: the device may have it, its report will say
             pending.next_send_ns = now_ns + retry_ns
             self.retries += pending.sends > 0
             pending.sends += 1
-            commands.append(pending.command)
-        return commands
+            messages.append(pending.message)
+        return messages
 
     def accepted(self, command_id: int) -> bool:
         """True when that is news."""
@@ -103,9 +106,15 @@ class CommandBook:
                 del self._unanswered[command_id]
                 replies.append(NotFired(command_id, MissReason.CANCELLED, now_ns))
             else:
+                pending.cancelling = True
+        return replies
+
+    def cancel_acknowledged(self, now_ns: int) -> None:
+        """Had the device one of these, its report is on the way."""
+        for pending in self._unanswered.values():
+            if pending.cancelling:
                 pending.cancelled = True
                 pending.give_up_ns = now_ns + FATE_WAIT_NS
-        return replies
 
     def expect_soon(self, deadline_ns: int) -> None:
         """The device has nothing left to wait for (disarmed, or lost): every report is here by then, or never."""
@@ -113,13 +122,13 @@ class CommandBook:
             if pending.give_up_ns is None or pending.give_up_ns > deadline_ns:
                 pending.give_up_ns = deadline_ns
 
-    def forget(self, now_ns: int, belt_reach: float | None) -> list[Reply]:
-        """The device restarted and knows none of them. `belt_reach`: no farther can the belt have come since."""
+    def forget(self, now_ns: int, reach_ns: int, reach_count: float | None) -> list[Reply]:
+        """The device knows none of them any more. It was lost before `reach_ns`, the belt before `reach_count`."""
         replies: list[Reply] = []
         for pending in self._unanswered.values():
             replies.append(Unanswered(pending.command.command_id, accepted=False, at_ns=now_ns))
         for pending in self._accepted.values():
-            replies.append(_after_restart(pending.command, now_ns, belt_reach))
+            replies.append(_after_restart(pending.command, now_ns, reach_ns, reach_count))
         self._unanswered.clear()
         self._accepted.clear()
         return replies
@@ -154,18 +163,17 @@ def _wait_for_belt(pending: Pending, now_ns: int, count: float | None) -> None:
 
 def _overdue(pending: Pending, now_ns: int) -> Reply:
     if pending.cancelled and not pending.accepted:
-        # Had the device queued it, it would have reported the cancelling.
         return NotFired(pending.command.command_id, MissReason.CANCELLED, now_ns)
     return Unanswered(pending.command.command_id, pending.accepted, now_ns)
 
 
-def _after_restart(command: DivertCommand, now_ns: int, belt_reach: float | None) -> Reply:
+def _after_restart(command: DivertCommand, now_ns: int, reach_ns: int, reach_count: float | None) -> Reply:
     """Not begun for certain: the restart ended it. Otherwise it may have fired."""
     window = command.window
     if isinstance(window, DuringTime):
-        not_begun = window.start_ns > now_ns
+        not_begun = window.start_ns > reach_ns
     else:
-        not_begun = belt_reach is not None and belt_reach < window.start_count
+        not_begun = reach_count is not None and reach_count < window.start_count
     if not_begun:
         return NotFired(command.command_id, MissReason.REBOOT, now_ns)
     return Unanswered(command.command_id, accepted=True, at_ns=now_ns)

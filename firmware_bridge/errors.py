@@ -4,6 +4,7 @@ BridgeError
 ├── PortError        the port cannot be opened, is taken, or is gone
 ├── ProtocolError    the peer does not speak this protocol, or another version of it
 ├── ConfigRefused    the device does not hold the wanted gate configuration; says which value
+├── QueueFull        more commands without a final reply than the bridge holds: a fault of the caller
 └── CoreMissing      the C core was not built into this installation
 """
 
@@ -21,6 +22,10 @@ class ProtocolError(BridgeError):
 
 
 class ConfigRefused(BridgeError):
+    pass
+
+
+class QueueFull(BridgeError):
     pass
 
 

@@ -1,0 +1,99 @@
+"""Who is at the other end, and what it must hold before it may be armed. Knows messages, not when they are sent."""
+
+from collections.abc import Iterator
+from random import Random
+
+from firmware_bridge import wire
+from firmware_bridge.errors import ProtocolError
+from firmware_bridge.messages import Capabilities, DeviceConfig
+from firmware_bridge.wire import ConfigCommit, ConfigGate, Hello, HelloReply
+
+
+class Greeting:
+    """Draws the session, recognises the answer to its own HELLO, remembers which boot of which device it was."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._nonce = 0
+        self.session_id = self._draw()
+        self._met_session = 0
+        self.peer: HelloReply | None = None
+
+    def hello(self) -> Hello:
+        """The same session again resumes it on the device; the nonce tells answers apart."""
+        self._nonce = self._draw()
+        return Hello(wire.VERSION, self.session_id, self._nonce)
+
+    def is_answer(self, reply: HelloReply) -> bool:
+        """Raises ProtocolError when the device speaks another version."""
+        if reply.nonce != self._nonce:
+            return False
+        if reply.version != wire.VERSION or reply.schema_hash != wire.SCHEMA_HASH:
+            raise ProtocolError(
+                f"device firmware {reply.firmware_hash:08x} speaks protocol {reply.version} "
+                f"(schema {reply.schema_hash:08x}), this program {wire.VERSION} ({wire.SCHEMA_HASH:08x}): "
+                "flash the firmware that came with it"
+            )
+        return True
+
+    def meet(self, reply: HelloReply) -> tuple[bool, bool]:
+        """Remember the peer: (it has restarted since we knew it, it holds nothing of ours)."""
+        new_boot = self.peer is not None and reply.boot_id != self.peer.boot_id
+        fresh = new_boot or self._met_session != self.session_id
+        self.peer, self._met_session = reply, self.session_id
+        return new_boot, fresh
+
+    def restart(self) -> None:
+        """The device has lost our session: draw another."""
+        self.session_id = self._draw()
+
+    def capabilities(self) -> Capabilities | None:
+        peer = self.peer
+        if peer is None:
+            return None
+        return Capabilities(
+            timing="device",
+            has_count=peer.has_encoder,
+            gates=peer.gates,
+            queue_depth=peer.queue_depth,
+            id_memory=peer.id_memory,
+            event_ring=peer.event_ring,
+            uid=peer.uid.hex(),
+            firmware=f"{peer.firmware_hash:08x}",
+        )
+
+    def _draw(self) -> int:
+        return self._rng.randrange(1, 2**32)
+
+
+class Configuring:
+    """One gate after the other, then the commit whose CRC covers them all."""
+
+    def __init__(self) -> None:
+        self.wanted: DeviceConfig | None = None
+        self.crc = 0
+        self._rest: Iterator[ConfigGate | ConfigCommit] = iter(())
+
+    def want(self, config: DeviceConfig) -> None:
+        self.wanted = config
+        self.crc = wire.commit_message(config).crc
+
+    def held_by(self, config_crc: int) -> bool:
+        return self.wanted is None or config_crc == self.crc
+
+    def misfit(self, peer: HelloReply) -> str | None:
+        """Why this device can never hold the wanted configuration."""
+        if self.wanted is None:
+            return None
+        if len(self.wanted.gates) > peer.gates:
+            return f"{len(self.wanted.gates)} gates are configured, the device has {peer.gates}"
+        if self.wanted.mm_per_count is not None and not peer.has_encoder:
+            return "mm_per_count is configured, the device has no encoder"
+        return None
+
+    def start(self) -> None:
+        if self.wanted is not None:
+            self._rest = iter([*wire.gate_messages(self.wanted), wire.commit_message(self.wanted)])
+
+    def next_message(self) -> ConfigGate | ConfigCommit | None:
+        return next(self._rest, None)

@@ -1,0 +1,213 @@
+"""A wire in memory, in virtual time, as bad as asked for; and a device at its end behind the Transport contract.
+
+Knows bytes and zeros, no messages. Seeded: the same calls give the same bytes at the same times.
+"""
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from firmware_bridge.errors import PortError
+from firmware_bridge.link import SerialController, WireTap
+from firmware_bridge.messages import Reply
+from firmware_bridge.session import Session
+
+_PIECES = re.compile(rb"\x00|[^\x00]+")
+
+
+@dataclass(frozen=True, slots=True)
+class WireFaults:
+    """Each probability is per frame and per direction; `flip` inverts 1 to 8 bits."""
+
+    latency_ns: int = 100_000
+    jitter_ns: int = 0  # up to this much later; nothing overtakes
+    ns_per_byte: int = 0  # 8681 at 1152000 baud, 86806 at 115200
+    drop: float = 0.0
+    flip: float = 0.0
+    cut: float = 0.0  # the rest of the frame and its closing zero are missing
+    insert: float = 0.0  # garbage in front of it
+    repeat: float = 0.0
+
+    @classmethod
+    def all(cls, probability: float, latency_ns: int = 500_000, jitter_ns: int = 2_000_000) -> "WireFaults":
+        p = probability
+        return cls(latency_ns, jitter_ns, drop=p, flip=p, cut=p, insert=p, repeat=p)
+
+
+CLEAN = WireFaults()
+
+
+class Wire:
+    """One direction."""
+
+    def __init__(self, faults: WireFaults, rng: Random) -> None:
+        self.faults = faults
+        self._rng = rng
+        self._flying: deque[tuple[int, bytes]] = deque()
+        self._free_ns = 0  # when the last byte has left the sender
+        self._last_ns = 0  # when it arrives
+        self.injected: dict[str, int] = {}
+
+    def send(self, data: bytes, now_ns: int) -> None:
+        for piece in _PIECES.findall(data):
+            arrives = piece if piece == b"\x00" else self._damage(piece)
+            if arrives:
+                self._fly(arrives, now_ns)
+
+    def next_ns(self) -> int | None:
+        return self._flying[0][0] if self._flying else None
+
+    def take(self, now_ns: int) -> bytes:
+        """Everything that has arrived by now."""
+        arrived = []
+        while self._flying and self._flying[0][0] <= now_ns:
+            arrived.append(self._flying.popleft()[1])
+        return b"".join(arrived)
+
+    def clear(self) -> None:
+        self._flying.clear()
+
+    def _fly(self, data: bytes, now_ns: int) -> None:
+        faults = self.faults
+        jitter_ns = int(self._rng.random() * faults.jitter_ns) if faults.jitter_ns else 0
+        self._free_ns = max(now_ns, self._free_ns) + len(data) * faults.ns_per_byte
+        self._last_ns = arrives_ns = max(self._last_ns, self._free_ns + faults.latency_ns + jitter_ns)
+        self._flying.append((arrives_ns, data))
+
+    def _damage(self, body: bytes) -> bytes:
+        if self._strikes("drop", self.faults.drop):
+            return b""
+        if self._strikes("flip", self.faults.flip):
+            body = self._flipped(body)
+        if self._strikes("repeat", self.faults.repeat):
+            body = body + b"\x00\x00" + body
+        if self._strikes("insert", self.faults.insert):
+            body = self._rng.randbytes(self._rng.randint(1, 40)) + body
+        if self._strikes("cut", self.faults.cut):
+            body = body[: self._rng.randrange(len(body))]
+        return body
+
+    def _flipped(self, body: bytes) -> bytes:
+        bits = int.from_bytes(body, "little")
+        for _ in range(self._rng.randint(1, 8)):
+            bits ^= 1 << self._rng.randrange(8 * len(body))
+        return bits.to_bytes(len(body), "little")
+
+    def _strikes(self, name: str, probability: float) -> bool:
+        if not probability or self._rng.random() >= probability:
+            return False
+        self.injected[name] = self.injected.get(name, 0) + 1
+        return True
+
+
+class SteppedDevice(Protocol):
+    """A device that lives in the caller's time: virtual_device.VirtualDevice."""
+
+    def receive(self, data: bytes, now_ns: int) -> None: ...
+
+    def advance(self, now_ns: int) -> None: ...
+
+    def transmit(self) -> bytes: ...
+
+    def link_reset(self) -> None: ...
+
+
+class DeviceTransport:
+    """A cable to a device in the same process. `advance` lets time pass on the wire and in the device."""
+
+    name = "virtual"
+
+    def __init__(self, device: SteppedDevice, faults: WireFaults = CLEAN, seed: int = 0) -> None:
+        rng = Random(seed)
+        self.device = device
+        self.to_device = Wire(faults, rng)
+        self.from_device = Wire(faults, rng)
+        self.plugged = True
+        self.accepts_bytes = 1 << 16  # per write: a full driver buffer takes less
+        self.opens = 0
+        self._open = False
+        self._now_ns = 0
+
+    def advance(self, now_ns: int) -> None:
+        while (at_ns := self.to_device.next_ns()) is not None and at_ns <= now_ns:
+            self._live_until(at_ns)
+            self.device.receive(self.to_device.take(at_ns), at_ns)
+            self._live_until(at_ns)
+        self._live_until(now_ns)
+        self._now_ns = now_ns
+
+    def unplug(self) -> None:
+        """Bytes on the way are lost; both ends notice in their own time."""
+        self.plugged = False
+        self.to_device.clear()
+        self.from_device.clear()
+
+    def plug(self) -> None:
+        self.plugged = True
+        self.device.link_reset()
+
+    def _live_until(self, at_ns: int) -> None:
+        self.device.advance(at_ns)
+        said = self.device.transmit()
+        if said and self.plugged:
+            self.from_device.send(said, at_ns)
+
+    # ---- Transport
+
+    def open(self) -> None:
+        if not self.plugged:
+            raise PortError("virtual: no device; is the cable in?")
+        self._open = True
+        self.opens += 1
+
+    def read(self) -> bytes:
+        self._must_be_open()
+        return self.from_device.take(self._now_ns)
+
+    def write(self, data: bytes) -> int:
+        self._must_be_open()
+        taken = data[: self.accepts_bytes]
+        self.to_device.send(taken, self._now_ns)
+        return len(taken)
+
+    def wait(self, timeout_s: float) -> None:
+        """Time passes only in `advance`."""
+
+    def close(self) -> None:
+        self._open = False
+
+    def _must_be_open(self) -> None:
+        if not self._open or not self.plugged:
+            raise PortError("virtual: the cable is out")
+
+
+class SteppedController(SerialController):
+    """For virtual time: one `poll` lives device, wire and link in small steps up to `now_ns`, in this thread."""
+
+    def __init__(
+        self,
+        transport: DeviceTransport,
+        session: Session | None = None,
+        tap: WireTap | None = None,
+        step_ns: int = 1_000_000,
+    ) -> None:
+        super().__init__(transport, session, tap)
+        self._stepped = transport
+        self._step_ns = step_ns
+        self._lived_ns: int | None = None
+
+    def poll(self, now_ns: int) -> Sequence[Reply]:
+        replies: list[Reply] = []
+        at_ns = now_ns if self._lived_ns is None else self._lived_ns
+        while True:
+            at_ns = min(at_ns + self._step_ns, now_ns)
+            self._stepped.advance(at_ns)
+            self.wait(0.0)
+            replies += super().poll(at_ns)
+            if at_ns >= now_ns:
+                break
+        self._lived_ns = now_ns
+        return replies

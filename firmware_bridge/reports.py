@@ -1,0 +1,88 @@
+"""The device's numbered events: each taken once, told in host nanoseconds and counts. Knows no sending, no states."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from firmware_bridge import wire
+from firmware_bridge.clocksync import ClockFit, CountCurve, CountHistory
+from firmware_bridge.messages import CountAt, Fired, MissReason, NotFired
+from firmware_bridge.wire import Event, Events
+
+_MISS_REASONS = {reason.value for reason in MissReason}
+
+
+@dataclass(slots=True)
+class EventLog:
+    """The device repeats its oldest events until told the newest one seen without a gap."""
+
+    newest: int = 0
+    gaps: int = 0
+
+    def restart(self) -> None:
+        """Another session numbers its events from 1."""
+        self.newest = 0
+
+    def fresh(self, events: Events) -> list[Event]:
+        """Those not taken before, in order."""
+        news = []
+        for seq, event in enumerate(events.events, start=events.first_seq):
+            if seq <= self.newest:
+                continue
+            # The device keeps what is not acknowledged, so a gap means that it forgot some by itself.
+            self.gaps += seq - self.newest - 1
+            self.newest = seq
+            news.append(event)
+        return news
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The device's clock and belt as known at one moment. Immutable: any thread may keep one."""
+
+    fit: ClockFit | None
+    belt: CountCurve
+
+    def count_at(self, host_ns: int) -> CountAt | None:
+        if self.fit is None:
+            return None
+        return self.belt.at(self.fit.device_us(host_ns), self.fit.bound_ns(host_ns) / 1000)
+
+    def host_ns(self, device_us: int, otherwise_ns: int) -> int:
+        return otherwise_ns if self.fit is None else self.fit.host_ns(device_us)
+
+    def fired(self, event: Event, now_ns: int) -> Fired:
+        return Fired(
+            command_id=event.id,
+            on_ns=self.host_ns(event.on, now_ns),
+            off_ns=self.host_ns(event.off, now_ns),
+            on_count=round(self.belt.nearest(event.on)),
+            off_count=round(self.belt.nearest(event.off)),
+            on_error_us=event.extra,
+        )
+
+    def not_fired(self, event: Event, now_ns: int) -> NotFired:
+        # A reason newer than this program still means that it did not act.
+        reason = MissReason(event.extra) if event.extra in _MISS_REASONS else MissReason.DISARMED
+        return NotFired(event.id, reason, self.host_ns(event.on, now_ns))
+
+
+EMPTY_VIEW = View(None, CountHistory().snapshot())
+
+
+@dataclass(slots=True)
+class RoundTrips:
+    """The last round trips of SYNC, without the device's own share."""
+
+    _recent_us: deque[int] = field(default_factory=lambda: deque(maxlen=64))
+
+    def add(self, sync: wire.SyncReply, t4_ns: int) -> None:
+        self._recent_us.append(max(0, (t4_ns - sync.t1_ns) // 1000 - (sync.t3_us - sync.t2_us)))
+
+    def median_us(self) -> int | None:
+        return sorted(self._recent_us)[len(self._recent_us) // 2] if self._recent_us else None
+
+    def p99_us(self) -> int:
+        return max(self._recent_us, default=0)
+
+    def fastest_us(self) -> int | None:
+        return min(self._recent_us, default=None)
