@@ -147,9 +147,19 @@ def drawn_choice(seed: int, variants: int) -> Choose:
     def choose(number: int) -> Thing:
         rng = np.random.default_rng([seed, 41, number])
         label = RECYCLABLE_LABEL if rng.random() < 0.5 else ORGANIC_LABEL
-        return drawn_thing(label, seed % 100_000 * 10_000 + int(rng.integers(variants)))
+        return drawn_thing(label, _first_seed(seed) + int(rng.integers(variants)))
 
     return choose
+
+
+def drawn_pool(seed: int, variants: int) -> list[Thing]:
+    """Everything that `drawn_choice` may choose."""
+    first = _first_seed(seed)
+    return [drawn_thing(label, first + v) for label in (ORGANIC_LABEL, RECYCLABLE_LABEL) for v in range(variants)]
+
+
+def _first_seed(seed: int) -> int:
+    return seed % 100_000 * 10_000
 
 
 def card_choice(seed: int, cards: list[Thing]) -> Choose:

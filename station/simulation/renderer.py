@@ -67,7 +67,8 @@ class BeltRenderer:
         rows = size.height_px + NOISE_SLACK_ROWS
         self._noise = texture.noise_ring(rng, rows, size.width_px, SENSOR_SIGMA)
         self._blurred: dict[int, BgrImage] = {1: self._band}
-        self._stamps: dict[tuple[int, int], _Stamp] = {}
+        self._stamps: dict[tuple[int, int], _Stamp] = {}  # of the items in the last frame
+        self._ahead: dict[tuple[int, int], _Stamp] = {}  # of items that will come
 
     def render(
         self,
@@ -79,19 +80,31 @@ class BeltRenderer:
     ) -> BgrImage:
         size = self.size
         frame = np.empty((size.height_px, size.width_px, 3), np.uint8) if out is None else out
-        blur = max(1, round(abs(speed_mm_s) * self._exposure_s * size.px_per_mm))
+        blur = self._blur_px(speed_mm_s)
         scroll = round(belt_mm * size.px_per_mm)
         first = -scroll % self._band_rows
         np.copyto(frame, self._blurred_band(blur)[first : first + size.height_px])
         used: dict[tuple[int, int], _Stamp] = {}
         for item in items:
             key = (item.item_id, blur)
-            used[key] = self._stamps.get(key) or self._make_stamp(item, blur)
+            used[key] = self._stamps.get(key) or self._ahead.pop(key, None) or self._make_stamp(item, blur)
             row = scroll + round(item.along_mm * size.px_per_mm)
             _paste(frame, used[key], row, round(item.lateral_mm * size.px_per_mm))
         self._stamps = used
         self._light_and_noise(frame, t_ns)
         return frame
+
+    def prepare(self, speed_mm_s: float, items: Iterable[PlacedItem], at_most: int) -> None:
+        """Make the stamps of items that will come soon, so that no single frame has to wait for many."""
+        blur = self._blur_px(speed_mm_s)
+        keys = {(item.item_id, blur): item for item in items}
+        self._ahead = {key: stamp for key, stamp in self._ahead.items() if key in keys}
+        missing = [key for key in keys if key not in self._ahead and key not in self._stamps]
+        for key in missing[:at_most]:
+            self._ahead[key] = self._make_stamp(keys[key], blur)
+
+    def _blur_px(self, speed_mm_s: float) -> int:
+        return max(1, round(abs(speed_mm_s) * self._exposure_s * self.size.px_per_mm))
 
     def _light_and_noise(self, frame: BgrImage, t_ns: int) -> None:
         cv2.multiply(frame, self._light, dst=frame, scale=texture.light_gain(t_ns / 1e9) / 200)

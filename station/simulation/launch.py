@@ -1,0 +1,151 @@
+"""The station's handle on the line process: start it, tell it when to feed, wait for its truth.
+
+Nothing is shared but pictures in shared memory, files, and this pair of JSON-lines pipes.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from station.config import CameraConfig, StationConfig
+from station.errors import ControllerError
+from station.simulation.camera import SharedMemoryCamera
+from station.simulation.faults import Fault, parse_fault
+from station.simulation.line import LineOptions
+
+READY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpec:
+    """Everything the line process is told at birth; crosses as one JSON file."""
+
+    config: StationConfig
+    options: LineOptions
+    out: Path  # edges.jsonl, truth.jsonl, line.json and the belt profile go here
+    shared_memory: str
+    # The C device and its arguments; {belt} and {out} stand for the profile file and the folder. Empty: no device.
+    device_argv: tuple[str, ...] = field(default=())
+
+    @property
+    def belt_file(self) -> Path:
+        return self.out / "belt.profile"
+
+    @property
+    def bell(self) -> Path:
+        return self.out / "frames.bell"
+
+    def to_json(self) -> str:
+        options = self.options
+        values: dict[str, Any] = {
+            "config": self.config.model_dump(mode="json"),
+            "options": {
+                "seed": options.seed,
+                "for_s": options.for_s,
+                "items": None if options.items is None else str(options.items),
+                "touching": options.touching,
+                "faults": [str(fault) for fault in options.faults],
+            },
+            "out": str(self.out),
+            "shared_memory": self.shared_memory,
+            "device_argv": list(self.device_argv),
+        }
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str) -> LineSpec:
+        values = json.loads(text)
+        options = values["options"]
+        faults: tuple[Fault, ...] = tuple(parse_fault(fault) for fault in options["faults"])
+        items = None if options["items"] is None else Path(options["items"])
+        return cls(
+            config=StationConfig.model_validate(values["config"]),
+            options=LineOptions(options["seed"], options["for_s"], items, options["touching"], faults),
+            out=Path(values["out"]),
+            shared_memory=values["shared_memory"],
+            device_argv=tuple(values["device_argv"]),
+        )
+
+
+class LineHandle:
+    """A running line process. `events` so far are kept; each has a "event" key (see `process.py`)."""
+
+    def __init__(self, spec: LineSpec) -> None:
+        self.spec = spec
+        self.events: list[dict[str, Any]] = []
+        spec.out.mkdir(parents=True, exist_ok=True)
+        spec_file = spec.out / "line-spec.json"
+        spec_file.write_text(spec.to_json(), encoding="utf-8")
+        # Its own session: Ctrl-C and a kill of the station's process group are not meant for the line.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "station.simulation.process", str(spec_file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._pending = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> dict[str, Any]:
+        return self.wait_for("ready", timeout_s)
+
+    def camera(self, config: CameraConfig) -> SharedMemoryCamera:
+        return SharedMemoryCamera(self.spec.shared_memory, self.spec.bell, config, self.spec.config.virtual.fps)
+
+    def begin_feed(self) -> None:
+        self._tell("begin_feed")
+
+    def stop_feed(self) -> None:
+        self._tell("stop_feed")
+
+    def finish(self, timeout_s: float = 30.0) -> dict[str, Any]:
+        """End the run now: stop the device, write truth.jsonl. Returns the "finished" event."""
+        self._tell("finish")
+        event = self.wait_for("finished", timeout_s)
+        self._process.wait(timeout_s)
+        return event
+
+    def wait_for(self, name: str, timeout_s: float) -> dict[str, Any]:
+        """The first event of this name, old or new. Raises ControllerError when the line dies or stays silent."""
+        while True:
+            for event in self.events:
+                if event["event"] == name:
+                    return event
+            if not self.poll(timeout_s):
+                state = "is silent" if self.alive else f"ended with code {self._process.returncode}"
+                raise ControllerError(f"virtual line: no {name!r} within {timeout_s:g} s, its process {state}.")
+
+    def poll(self, timeout_s: float = 0.0) -> bool:
+        """Read what has been said. False when nothing came within the timeout or the line is gone."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], timeout_s)
+        data = self._process.stdout.read1(65536) if ready else b""  # type: ignore[attr-defined]
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        self.events += [json.loads(line) for line in lines]
+        return bool(data)
+
+    def kill(self) -> None:
+        """For an orderly end use `finish`; this is for the way out of a failed start."""
+        self._process.terminate()
+        self._process.wait(5.0)
+
+    def _tell(self, command: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"command": command}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise ControllerError(f"virtual line: its process ended with code {self._process.poll()}.") from error
