@@ -39,13 +39,17 @@ FRAMES_LEFT_STANDING = 1_000_000
 
 
 class Eye(Protocol):
-    """One camera's view state (tracking.view)."""
+    """One camera's view state (tracking.view), or the stub of a labelled soak."""
 
-    view_end_mm: float  # downstream edge of the view on the station axis
+    travel_mm: float  # belt travel at the last frame's capture
+    speed_mm_s: float | None
 
     def see(self, frame: Frame) -> TrackUpdate: ...
 
-    def reset(self) -> None: ...
+    def restart(self) -> Sequence[EndedTrack]: ...
+
+    def end_mm(self) -> float:
+        """Downstream edge of the view on the station axis."""
 
 
 class Recogniser(Protocol):
@@ -69,6 +73,7 @@ class Controls:
 @dataclass(frozen=True, slots=True)
 class StepResult:
     commands: tuple[DivertCommand, ...]
+    command_tracks: tuple[int, ...]  # the item of each command
     records: tuple[ItemRecord, ...]  # items that got their outcome
     births: tuple[Track, ...]  # items that were not known before
     decisions: tuple[Decision, ...]
@@ -132,7 +137,8 @@ class SortLoop:
         commands = self._schedule(decisions, now_ns, controls, records)
         self._forget_passed()
         return StepResult(
-            commands=tuple(commands),
+            commands=tuple(command for command, _ in commands),
+            command_tracks=tuple(track_id for _, track_id in commands),
             records=tuple(records),
             births=tuple(births),
             decisions=tuple(item.decision for item in decisions if item.decision),
@@ -178,8 +184,9 @@ class SortLoop:
         ended: list[EndedTrack] = []
         for frame in frames:
             self._last_frame_ns[frame.camera_id] = frame.captured_ns
-            update = self._eyes[frame.camera_id].see(frame)
-            self._motion[frame.camera_id] = Motion(frame.captured_ns, update.travel_mm, update.speed_mm_s)
+            eye = self._eyes[frame.camera_id]
+            update = eye.see(frame)
+            self._motion[frame.camera_id] = Motion(frame.captured_ns, eye.travel_mm, eye.speed_mm_s or 0.0)
             for track in update.tracks:
                 births += self._meet(track)
             for end in update.ended:
@@ -260,7 +267,7 @@ class SortLoop:
 
     def _schedule(
         self, decided: Sequence[_Item], now_ns: int, controls: Controls, records: list[ItemRecord]
-    ) -> list[DivertCommand]:
+    ) -> list[tuple[DivertCommand, int]]:
         commands = []
         for item in decided:
             track_id = item.track.track_id
@@ -278,7 +285,7 @@ class SortLoop:
                 records += _one(self.ledger.settle(track_id, OutcomeKind.MISSED, reason, now_ns))
                 continue
             self.ledger.command(track_id, planned.command, planned.last_useful_ns)
-            commands.append(planned.command)
+            commands.append((planned.command, track_id))
         return commands
 
     # -- questions the stages ask ------------------------------------------------------------------------------------
@@ -307,7 +314,7 @@ class SortLoop:
             return FRAMES_LEFT_STANDING
         travel_mm = motion.travel_mm + motion.speed_mm_s * (at_ns - motion.at_ns) / 1e9
         front_mm = track.along_mm + track.length_mm / 2 + travel_mm
-        return int((self._eyes[track.camera_id].view_end_mm - front_mm) // per_frame_mm)
+        return int((self._eyes[track.camera_id].end_mm() - front_mm) // per_frame_mm)
 
     def _belief(self, item: _Item) -> Belief | None:
         fused = fuse(item.opinions, self._recogniser.classes)
@@ -350,7 +357,7 @@ class SortLoop:
         self.scheduler.forget_all()
         self._items.clear()
         for eye in self._eyes.values():
-            eye.reset()
+            eye.restart()
         return self.ledger.close_all(OutcomeReason.LINK, now_ns)
 
     def _forget_passed(self) -> None:

@@ -1,0 +1,132 @@
+"""The only place that builds concrete parts from a configuration. Knows every part's constructor, none of their work."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+from firmware_bridge.messages import DeviceConfig, GateConfig
+from station.clock import Clock
+from station.config import BeltConfig, CameraConfig, SortConfig, StationConfig
+from station.errors import ConfigError
+from station.machine import Machine
+from station.pipeline import Eye, Recogniser, SortLoop
+from station.recognition.artifact import load_artifact
+from station.recognition.backends.choice import choose_backend
+from station.recognition.classifier import Classifier
+from station.tracking.tracker import TrackIds
+from station.tracking.view import View, ViewConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """What looks at items: the classifier and what the report says of it."""
+
+    recogniser: Recogniser
+    backend: str
+    device: str
+    notes: tuple[str, ...] = ()
+
+
+class Wired(Protocol):
+    """A controller whose port wants to be waited on by the thread that owns it."""
+
+    def wait(self, timeout_s: float) -> None: ...
+
+
+def set_thread_counts(threads: int) -> None:
+    """Once per process: two libraries that each take every core slow each other down."""
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(threads)
+
+
+def build_brain(config: StationConfig) -> Brain:
+    """Load, prove and warm the model. Raises ModelError."""
+    recognition = config.recognition
+    loaded = load_artifact(recognition.model)
+    check_labels(config.sort, loaded.info.classes)
+    chosen = choose_backend(
+        recognition.backend, loaded, threads=recognition.threads, sizes=tuple(recognition.batch_sizes)
+    )
+    classifier = Classifier(chosen.backend, loaded.info, recognition.crop_margin)
+    return Brain(classifier, classifier.backend_name, classifier.device, chosen.passed_over)
+
+
+def check_labels(sort: SortConfig, classes: Sequence[str]) -> None:
+    """Every label the sort program names must be one the model can give."""
+    unknown = sorted(set(sort.labels) - set(classes))
+    if unknown:
+        raise ConfigError(
+            f"sort.labels: the model never says {', '.join(unknown)}; it knows {', '.join(classes)}. "
+            "Correct the sort program or choose another model."
+        )
+
+
+def build_views(config: StationConfig, speed_from_picture: bool = False) -> dict[str, View]:
+    """One view state per camera; track ids are the station's."""
+    ids = TrackIds()
+    return {
+        camera.id: View(ViewConfig(camera, config.belt, config.detector, speed_from_picture), ids)
+        for camera in config.cameras
+    }
+
+
+def build_loop(
+    config: StationConfig, eyes: Mapping[str, Eye], recogniser: Recogniser, clock: Clock, auto_rearm: bool
+) -> SortLoop:
+    return SortLoop(config, eyes, recogniser, Machine(auto_rearm), clock)
+
+
+def device_config(config: StationConfig) -> DeviceConfig:
+    """The gates as the device must hold them before it may be armed."""
+    link, belt = config.link, config.belt
+    return DeviceConfig(
+        gates=tuple(
+            GateConfig(
+                safe_level=gate.safe_level,
+                min_hold_us=round(gate.min_hold_ms * 1000),
+                max_hold_us=round(gate.max_hold_ms * 1000),
+                min_gap_us=round(gate.min_gap_ms * 1000),
+                opening_delay_us=round(gate.opening_delay_ms * 1000),
+                closing_delay_us=round(gate.closing_delay_ms * 1000),
+                max_duty_permille=round(gate.max_duty * 1000),
+            )
+            for gate in config.gates
+        ),
+        lease_ms=link.lease_ms,
+        max_late_us=link.max_late_us,
+        mm_per_count=belt.mm_per_count,
+        far_ms=link.far_ms,
+        far_count=round(link.far_mm / belt.mm_per_count) if belt.mm_per_count else 0,
+    )
+
+
+def line_parameters(config: StationConfig, **run: Any) -> dict[str, Any]:
+    """Everything that shaped the run, echoed in its report."""
+    return {
+        "name": config.name,
+        "belt": config.belt.model_dump(),
+        "gates": [gate.model_dump() for gate in config.gates],
+        "sort": config.sort.model_dump(),
+        "recognition": config.recognition.model_dump(),
+        "link": config.link.model_dump(),
+        "virtual": config.virtual.model_dump(),
+        **run,
+    }
+
+
+def observing_config(source: str, width_px: int, height_px: int, fps: float) -> StationConfig:
+    """Without a configuration: look, recognise, record; there is no gate and nothing is sent."""
+    wide_mm = 600.0
+    return StationConfig(
+        name=f"observing {Path(source).name}",
+        belt=BeltConfig(width_mm=wide_mm, max_speed_m_s=3.0, speed_m_s=1.0),
+        cameras=(CameraConfig(width_px=width_px, height_px=height_px, fps=fps, mm_per_px=wide_mm / width_px),),
+        sort=SortConfig.model_validate(
+            {"bins": {"all": {}}, "labels": {}, "unactuated_bin": "all", "fallback_bin": "all"},
+        ),
+    )

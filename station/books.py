@@ -1,0 +1,84 @@
+"""What a run counts and hands to the recorder, and the rolling figures an operator sees.
+
+Owned by the sort loop's thread. Memory does not grow with the length of the run: the report is made from the stored rows.
+Knows no files (the recorder does) and no threads.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from firmware_bridge.messages import Disarmed, EncoderSilent, LinkChanged, Reply
+from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
+from station.events import Event, EventKind, Json
+from station.pipeline import StepResult
+from station.record.recorder import Born, Commanded, Recorder, Replied, Settled
+from station.record.run_report import percentile
+
+RECENT = 1000  # items the rolling figures speak of
+
+
+@dataclass(slots=True)
+class FrameTally:
+    captured: int = 0
+    processed: int = 0
+    dropped: int = 0
+    stale: int = 0  # black, frozen, repeated, too old, or without a belt position: never shown to the model
+
+
+@dataclass(slots=True)
+class Books:
+    recorder: Recorder
+    utc_minus_ns: int
+    frames: FrameTally = field(default_factory=FrameTally)
+    births: int = 0
+    looks: int = 0
+    to_scheduled_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    slack_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    recent: deque[ItemRecord] = field(default_factory=lambda: deque(maxlen=24))
+
+    def heard(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            self.recorder.put(Replied(reply))
+            match reply:
+                case LinkChanged(state=state, at_ns=at_ns, detail=detail):
+                    self.event(EventKind.LINK, at_ns, state=state.value, detail=detail)
+                case Disarmed(reason=reason, at_ns=at_ns):
+                    self.event(EventKind.DISARMED, at_ns, reason=reason.name.lower())
+                case EncoderSilent(silent_ms=silent_ms, at_ns=at_ns):
+                    self.event(EventKind.ENCODER_SILENT, at_ns, silent_ms=silent_ms)
+
+    def stepped(self, result: StepResult) -> None:
+        self.births += len(result.births)
+        self.looks += result.looks
+        for track in result.births:
+            self.recorder.put(Born(track))
+        for record in result.records:
+            self.settled(record)
+
+    def settled(self, record: ItemRecord) -> None:
+        self.recorder.put(Settled(record))
+        self.recent.append(record)
+        decision, outcome = record.decision, record.outcome
+        if record.scheduled_ns is not None and decision is not None and decision.last_look_ns is not None:
+            self.to_scheduled_ms.append((record.scheduled_ns - decision.last_look_ns) / 1e6)
+        elif outcome.reason in (OutcomeReason.LATE, OutcomeReason.UNDECIDED):
+            self.to_scheduled_ms.append(float("inf"))
+        if outcome.slack_ms is not None:
+            self.slack_ms.append(outcome.slack_ms)
+        if outcome.kind is OutcomeKind.MISSED:
+            self.event(EventKind.ITEM_MISSED, outcome.settled_ns, track=outcome.track_id, reason=outcome.reason.value)
+        elif outcome.kind is OutcomeKind.UNCONFIRMED:
+            self.event(EventKind.ITEM_UNCONFIRMED, outcome.settled_ns, track=outcome.track_id, reason=outcome.reason.value)
+
+    def sent(self, result: StepResult, at_ns: int) -> None:
+        """The step's commands were handed to the link at `at_ns`."""
+        for command, track_id in zip(result.commands, result.command_tracks, strict=True):
+            self.recorder.put(Commanded(command, track_id, at_ns))
+
+    def event(self, what: EventKind, at_ns: int, camera_id: str | None = None, **detail: Json) -> None:
+        self.recorder.put(Event(what, at_ns, at_ns + self.utc_minus_ns, None, camera_id, detail))
+
+    def latency_p50_p99_ms(self) -> tuple[float | None, float | None]:
+        values = list(self.to_scheduled_ms)
+        return percentile(values, 50), percentile(values, 99)

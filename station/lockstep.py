@@ -1,0 +1,270 @@
+"""The whole station on the virtual line in virtual time: the same SortLoop.step, a simulated clock, the C core in lock-step.
+
+Repeatable bit for bit on one machine and backend. Computing time is charged from the configuration's cost table, so that a
+slow machine decides nothing. Knows how to let time pass; knows nothing of how things are decided.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from firmware_bridge.controller import Controller
+from firmware_bridge.conversation import SessionSettings
+from firmware_bridge.loopback import DeviceTransport, SteppedController
+from firmware_bridge.messages import Reply
+from firmware_bridge.session import Session
+from firmware_bridge.virtual_device import DeviceClock, Edge, VirtualDevice
+from station.app import Brain, build_loop, build_views, device_config
+from station.books import Books
+from station.clock import ManualClock
+from station.config import StationConfig
+from station.datatypes import Frame
+from station.machine import Command
+from station.pipeline import Controls, Eye, StepResult
+from station.record.recorder import Recorder
+from station.simulation.faults import DEVICE_FAULTS, Fault
+from station.simulation.line import LineOptions, VirtualLine
+
+MS = 1_000_000
+BORN_NS = 1_000 * MS
+IDLE_STEP_NS = 20 * MS
+WARM_UP_NS = 3_000 * MS  # the link greets, compares clocks and is armed; the detector learns the empty belt
+AFTERMATH_NS = 500 * MS  # the last replies come in
+IDLE_COST_MS = 0.2
+LINK_STEP_NS = 2 * MS
+ENCODER_ROW_NS = 10 * MS
+
+
+class DeviceLog:
+    """The device's own record: its edges, its boots, an encoder sample every 10 ms."""
+
+    def __init__(self, device: VirtualDevice) -> None:
+        self._device = device
+        self.edges: list[Edge] = []
+        self.boots: list[dict[str, Any]] = []
+        self.encoder: list[dict[str, Any]] = []
+        self._next_row_ns = 0
+
+    def note_boot(self, now_ns: int) -> None:
+        self.boots.append({"boot_id": self._device.boot_id, "at_ns": now_ns})
+
+    def collect(self, now_ns: int) -> None:
+        self.edges += self._device.edges()
+        if now_ns >= self._next_row_ns:
+            self._next_row_ns = now_ns + ENCODER_ROW_NS
+            at_us = self._device.clock.device_us(now_ns)
+            self.encoder.append({"at_us": at_us, "at_ns": now_ns, "count": self._device.count})
+
+
+@dataclass(frozen=True, slots=True)
+class LockstepSetup:
+    config: StationConfig
+    options: LineOptions
+    brain: Brain
+    recorder: Recorder
+    eyes: dict[str, Eye] | None = None  # None: views on rendered frames
+    host_stalls: tuple[tuple[float, float], ...] = ()  # (at_s, for_s) after the feed began: the loop does not run
+    frozen_camera: tuple[tuple[float, float], ...] = ()  # the camera repeats its last picture without a new stamp
+
+
+class Lockstep:
+    """One run. `run` to its end, or `turn` by turn for a test that looks inside."""
+
+    def __init__(self, setup: LockstepSetup) -> None:
+        config, options = setup.config, setup.options
+        self.setup = setup
+        self.clock = ManualClock(BORN_NS)
+        self.line = VirtualLine(config, options, BORN_NS)
+        boot = DeviceClock(BORN_NS, config.virtual.device_ppm)
+        self.device = VirtualDevice(gates=len(config.gates), clock=boot, boot_id=1)
+        self.log = DeviceLog(self.device)
+        self.log.note_boot(BORN_NS)
+        self.transport = DeviceTransport(self.device, self._belt_counts, seed=options.seed)
+        settings = SessionSettings(sync_bound_us=config.link.max_sync_bound_us)
+        self.controller: Controller = SteppedController(
+            self.transport, Session(settings, Random(options.seed)), step_ns=LINK_STEP_NS
+        )
+        self.controller.configure(device_config(config))
+        eyes: dict[str, Eye] = setup.eyes if setup.eyes is not None else dict(build_views(config))
+        self.loop = build_loop(config, eyes, setup.brain.recogniser, self.clock, config.link.auto_rearm is not False)
+        self.books = Books(setup.recorder, self.clock.utc_ns() - self.clock.now_ns())
+        self.feed_start_ns: int | None = None
+        self._camera_id = config.cameras[0].id
+        self._period_ns = round(1e9 / config.virtual.fps)
+        self._next_frame = 0
+        self._replies: list[Reply] = []
+        self._costs = Random(options.seed * 7919 + 1)
+        self._played: set[tuple[str, str]] = set()
+
+    # -- one run -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self.start()
+        while not self.over():
+            self.turn()
+        self.finish()
+
+    def start(self) -> None:
+        """Reset, start, arm, learn the empty belt; then the feed begins."""
+        for command in (Command.RESET, Command.START):
+            self.loop.machine.command(command, self.clock.now_ns(), "demo")
+            self.turn()
+        while self.clock.now_ns() < BORN_NS + WARM_UP_NS:
+            self.turn()
+        self.feed_start_ns = self.clock.now_ns()
+        self.line.begin_feed(self.feed_start_ns)
+
+    def over(self) -> bool:
+        gone_ns = self.line.gone_ns()
+        return gone_ns is not None and self.clock.now_ns() > gone_ns + AFTERMATH_NS
+
+    def finish(self) -> None:
+        now_ns = self.clock.now_ns()
+        for record in self.loop.finish(now_ns):
+            self.books.settled(record)
+        self.setup.recorder.flush(now_ns)
+
+    def turn(self) -> StepResult:
+        """Wait for a frame or 20 ms, step, charge the computing time, tell the link."""
+        frames = self._wait_for_frame()
+        frames = [self._stamped(frame) for frame in frames]
+        frames = [frame for frame in frames if frame is not None]
+        replies, self._replies = self._replies, []
+        self.books.heard(replies)
+        controls = Controls(link=self.controller.status().state)
+        result = self.loop.step(self.clock.now_ns(), [f for f in frames if f is not None], replies, controls)
+        self.books.frames.processed += len(frames)
+        self._pass(self._cost_ns(len(frames), result.looks))
+        tell(self.controller, result, self.clock.now_ns())
+        self.loop.enqueued(result.commands, self.clock.now_ns())
+        self.books.stepped(result)
+        self.books.sent(result, self.clock.now_ns())
+        self.setup.recorder.step(self.clock.now_ns())
+        return result
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _wait_for_frame(self) -> list[Frame]:
+        """Let time pass to the next frame's arrival, at most an idle step; newest wins, the others are counted."""
+        self._stall()
+        arrives_ns = self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS)
+        self._pass(max(0, min(arrives_ns - self.clock.now_ns(), IDLE_STEP_NS)))
+        newest = None
+        while self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS) <= self.clock.now_ns():
+            if not self.line.camera_down(self._captured_ns(self._next_frame)):
+                self.books.frames.captured += 1
+                self.books.frames.dropped += newest is not None
+                newest = self._next_frame
+            self._next_frame += 1
+        return [] if newest is None else self._frame(newest)
+
+    def _frame(self, number: int) -> list[Frame]:
+        captured_ns = self._captured_ns(number)
+        if self._within(self.setup.frozen_camera, captured_ns):
+            self.books.frames.stale += 1
+            return []
+        bgr = self.line.frame_at(captured_ns)
+        return [] if bgr is None else [Frame(self._camera_id, number, captured_ns, bgr)]
+
+    def _stamped(self, frame: Frame) -> Frame | None:
+        """The frame with its encoder count; without one it cannot be placed on the belt."""
+        at = self.controller.count_at(frame.captured_ns)
+        if at is None:
+            self.books.frames.stale += 1
+            return None
+        return replace(frame, belt_count=at.count, belt_count_bound=at.bound)
+
+    def _captured_ns(self, number: int) -> int:
+        return BORN_NS + number * self._period_ns
+
+    def _pass(self, duration_ns: int) -> None:
+        """Time goes by for belt, device and link."""
+        until_ns = self.clock.now_ns() + duration_ns
+        for at_ns in self._fault_moments(until_ns):
+            self._go_to(at_ns)
+            self._play_faults(at_ns)
+        self._go_to(until_ns)
+
+    def _go_to(self, now_ns: int) -> None:
+        self.clock.set_ns(max(now_ns, self.clock.now_ns()))
+        self._replies += self.controller.poll(self.clock.now_ns())
+        self.log.collect(self.clock.now_ns())
+
+    def _belt_counts(self, now_ns: int) -> float:
+        return self.line.belt.position_mm(now_ns) / self.setup.config.virtual.mm_per_count
+
+    def _cost_ns(self, frames: int, looks: int) -> int:
+        cost = self.setup.config.cost
+        if frames == 0:
+            return round(IDLE_COST_MS * MS)
+        spread = max(0.3, self._costs.gauss(1.0, cost.jitter))
+        classify_ms = cost.classify_ms + cost.per_look_ms * looks if looks else 0.0
+        return round((cost.detect_ms * frames + classify_ms) * spread * MS)
+
+    # -- faults ------------------------------------------------------------------------------------------------------
+
+    def _stall(self) -> None:
+        start_ns = self.feed_start_ns
+        for at_s, for_s in self.setup.host_stalls if start_ns is not None else ():
+            assert start_ns is not None
+            begin_ns = start_ns + round(at_s * 1e9)
+            if begin_ns <= self.clock.now_ns() < begin_ns + round(for_s * 1e9):
+                self._pass(begin_ns + round(for_s * 1e9) - self.clock.now_ns())
+
+    def _within(self, spans: Sequence[tuple[float, float]], at_ns: int) -> bool:
+        start_ns = self.feed_start_ns
+        if start_ns is None:
+            return False
+        return any(start_ns + at_s * 1e9 <= at_ns < start_ns + (at_s + for_s) * 1e9 for at_s, for_s in spans)
+
+    def _device_faults(self) -> list[Fault]:
+        return [fault for fault in self.setup.options.faults if fault.name in DEVICE_FAULTS]
+
+    def _fault_moments(self, until_ns: int) -> list[int]:
+        if self.feed_start_ns is None:
+            return []
+        moments = []
+        for fault in self._device_faults():
+            moments += [fault.start_ns(self.feed_start_ns), fault.end_ns(self.feed_start_ns)]
+        return sorted(at_ns for at_ns in moments if self.clock.now_ns() < at_ns <= until_ns)
+
+    def _play_faults(self, now_ns: int) -> None:
+        assert self.feed_start_ns is not None
+        for fault in self._device_faults():
+            if fault.name == "reboot" and now_ns == fault.start_ns(self.feed_start_ns):
+                self.device.reboot(now_ns)
+                self.log.note_boot(now_ns)
+            elif fault.name == "cable" and now_ns == fault.start_ns(self.feed_start_ns):
+                self.transport.unplug()
+            elif fault.name == "cable" and now_ns == fault.end_ns(self.feed_start_ns):
+                self.transport.plug()
+
+
+def tell(controller: Controller, result: StepResult, now_ns: int) -> None:
+    """Hand the loop's wishes to the link: lease first, STOP before anything that could fire."""
+    if result.actions.stop:
+        controller.stop()
+    elif result.actions.disarm:
+        controller.disarm()
+    elif result.actions.arm:
+        controller.arm()
+    controller.set_permit(result.actions.permit)
+    controller.renew_lease(result.lease_counter)
+    for command in result.commands:
+        controller.submit(command, now_ns)
+
+
+def write_device_record(log: DeviceLog, out: Path) -> None:
+    """edges.jsonl and encoder.jsonl, as the wall-time device process writes them."""
+    edges = [
+        {"gate": edge.gate, "on": edge.on, "at_us": edge.at_us, "at_ns": edge.at_ns, "count": edge.count}
+        for edge in log.edges
+    ]
+    rows = sorted([*log.boots, *edges], key=lambda row: row["at_ns"])
+    for name, lines in (("edges.jsonl", rows), ("encoder.jsonl", log.encoder)):
+        with (out / name).open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
