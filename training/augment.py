@@ -4,6 +4,8 @@ Web pictures stay upright or are turned like a card on the belt; belt crops come
 an edge of itself, blur along its motion, drifting light and noise.
 """
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,11 +29,17 @@ class Augment(BaseModel):
     colour: float = Field(default=0.08, ge=0)  # gain per channel
 
 
+class Uniform(Protocol):
+    """Even random numbers, one (or one block) per picture, on the pictures' device."""
+
+    def __call__(self, low: float, high: float, /, *shape: int) -> Tensor: ...
+
+
 def augment(images: Tensor, turned: Tensor, side_px: int, how: Augment, rng: torch.Generator) -> Tensor:
     """uint8 (N, S, S, 3) BGR -> normalised float (N, 3, side, side) RGB. `turned`: pictures that are belt crops."""
     n, device = len(images), images.device
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
+    def uniform(low: float, high: float, /, *shape: int) -> Tensor:
         return (torch.rand(n, *shape, generator=rng) * (high - low) + low).to(device)
 
     belt = uniform(0, 1) < how.belt_share
@@ -60,10 +68,11 @@ def to_input(images: Tensor, side_px: int) -> Tensor:
 def normalised(rgb: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=rgb.device).view(1, 3, 1, 1)
     std = torch.tensor(STD, device=rgb.device).view(1, 3, 1, 1)
-    return ((rgb - mean) / std).contiguous(memory_format=torch.channels_last)
+    scaled: Tensor = ((rgb - mean) / std).contiguous(memory_format=torch.channels_last)
+    return scaled
 
 
-def _transforms(uniform, turn: Tensor, belt: Tensor, how: Augment) -> Tensor:  # type: ignore[no-untyped-def]
+def _transforms(uniform: Uniform, turn: Tensor, belt: Tensor, how: Augment) -> Tensor:
     """(N, 2, 3) from output to source, in -1..1: crop, mirror, quarter turn, tilt; a belt look is nearly whole."""
     area = torch.where(belt, uniform(0.85, 1.15), uniform(how.min_area, 1.0))
     stretch = torch.exp(uniform(-1, 1) * torch.log(torch.tensor(how.max_stretch)))
@@ -82,11 +91,12 @@ def _transforms(uniform, turn: Tensor, belt: Tensor, how: Augment) -> Tensor:  #
     return torch.stack((row_x, row_y), dim=1)
 
 
-def _belt_texture(uniform, side_px: int, rng: torch.Generator, device: torch.device) -> Tensor:  # type: ignore[no-untyped-def]
+def _belt_texture(uniform: Uniform, side_px: int, rng: torch.Generator, device: torch.device) -> Tensor:
     base = uniform(0.05, 0.55, 1, 1, 1) + uniform(-0.04, 0.04, 3, 1, 1)
     n = len(base)
     coarse = F.interpolate(torch.randn(n, 1, 12, 12, generator=rng), size=(side_px, side_px), mode="bilinear")
-    return (base + 0.04 * coarse.to(device)).clamp(0, 1)
+    texture: Tensor = (base + 0.04 * coarse.to(device)).clamp(0, 1)
+    return texture
 
 
 def _blurred(x: Tensor, belt: Tensor, choice: Tensor) -> Tensor:
@@ -100,7 +110,7 @@ def _blurred(x: Tensor, belt: Tensor, choice: Tensor) -> Tensor:
     return out
 
 
-def _lit(x: Tensor, uniform, how: Augment) -> Tensor:  # type: ignore[no-untyped-def]
+def _lit(x: Tensor, uniform: Uniform, how: Augment) -> Tensor:
     grey = (uniform(0, 1) < how.grey_share).view(-1, 1, 1, 1)
     x = torch.where(grey, x.mean(1, keepdim=True), x)
     middle = x.mean((1, 2, 3), keepdim=True)

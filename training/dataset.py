@@ -61,16 +61,24 @@ def read_tree(root: Path) -> Tree:
     """`root` holds TRAIN/ and TEST/ (any case), or class folders directly."""
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder. Give a folder of class folders, or one with TRAIN/ and TEST/.")
-    parts = {entry.name.lower(): entry for entry in root.iterdir() if entry.is_dir()}
-    if "train" not in parts:
+    train_folder, test_folder = subfolder(root, "train"), subfolder(root, "test")
+    if train_folder is None:
         return Tree(read_folder(root), None)
-    train = read_folder(parts["train"])
-    test = read_folder(parts["test"], train.classes) if "test" in parts else None
-    return Tree(train, test)
+    train = read_folder(train_folder)
+    return Tree(train, read_folder(test_folder, train.classes) if test_folder else None)
+
+
+def subfolder(root: Path, name: str) -> Path | None:
+    """TRAIN, Train or train."""
+    if not root.is_dir():
+        return None
+    return next((entry for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name.lower() == name), None)
 
 
 def read_folder(root: Path, classes: tuple[str, ...] | None = None) -> PictureSet:
     """An ImageFolder: one folder per class. With `classes`, their order is kept and others are refused."""
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder.")
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     by_label: dict[str, list[Path]] = {}
     for folder in folders:

@@ -1,17 +1,106 @@
 """How good a model is on a folder of pictures, with the doubt stated. Knows metrics and artifacts, not training."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from station.errors import ConfigError
 from station.intervals import Interval, wilson
+from station.recognition.artifact import load_artifact
 from training import metrics
-from training.cache import Cache
-from training.dataset import blocks_of
+from training.cache import DEFAULT_CACHE, Cache, open_cache
+from training.dataset import PictureSet, blocks_of, read_exclusions, read_folder, subfolder
+from training.duplicates import same_pictures, thumbnails
+from training.train import predict
 
 SCHEMA = "station.evaluate/1"
+WORST = 50
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    model: str  # a path, or `default`
+    data: Path  # class folders, or a tree whose TEST/ is used
+    exclude: Path | None = None  # names to leave out, one a line
+    duplicates: bool = False  # also judge without the pictures that stand in TRAIN/
+    device: str = "cpu"
+    cache: Path = DEFAULT_CACHE
+
+
+def evaluate(job: EvaluateJob) -> dict[str, Any]:
+    """The report of one model on one folder."""
+    loaded = load_artifact(job.model)
+    info = loaded.info
+    tested = read_folder(subfolder(job.data, "test") or job.data, info.classes)
+    kept = without(tested, job.exclude)
+    cache = open_cache(kept, info.input_px, job.cache)
+    if not len(cache.labels):
+        raise ConfigError(f"{job.data}: no readable picture.")
+    logits = predict(loaded.model, cache, info.input_px, torch.device(job.device), half=False)
+    report = report_of(logits, cache, info.classes, info.temperature, len(tested.pictures) - len(kept.pictures))
+    report["model"] = {
+        "path": str(loaded.path),
+        "sha256": loaded.file_sha256,
+        "arch": info.arch,
+        "input_px": info.input_px,
+    }
+    report["worst"] = worst_errors(logits, cache, info.classes, info.temperature)
+    if job.duplicates:
+        report["without_duplicates"] = deduplicated(job, logits, cache)
+    return report
+
+
+def without(pictures: PictureSet, exclude: Path | None) -> PictureSet:
+    if exclude is None:
+        return pictures
+    names = read_exclusions(exclude)
+    return pictures.take([row for row, picture in enumerate(pictures.pictures) if picture.path.name not in names])
+
+
+def deduplicated(job: EvaluateJob, logits: np.ndarray, cache: Cache) -> dict[str, Any]:
+    """The accuracy on pictures of which TRAIN holds no copy."""
+    train = subfolder(job.data, "train")
+    if train is None:
+        raise ConfigError(f"{job.data}: --duplicates needs TRAIN/ beside TEST/.")
+    known = open_cache(read_folder(train), int(cache.images.shape[1]), job.cache)
+    copies = {pair.row for pair in same_pictures(thumbnails(cache), thumbnails(known))}
+    fresh = np.array([row not in copies for row in range(len(cache.labels))])
+    right = logits.argmax(axis=1) == cache.labels
+    return {"copies": len(copies), "accuracy": bounds(wilson(int(right[fresh].sum()), int(fresh.sum())))}
+
+
+def worst_errors(
+    logits: np.ndarray, cache: Cache, classes: tuple[str, ...], temperature: float
+) -> list[dict[str, Any]]:
+    """The surest mistakes first: wrong labels and blind spots stand here."""
+    probabilities = metrics.softmax(logits, temperature)
+    predicted = logits.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != cache.labels)
+    wrong = wrong[np.argsort(-probabilities[wrong].max(axis=1))][:WORST]
+    return [
+        {
+            "file": str(cache.pictures.pictures[row].path),
+            "label": classes[cache.labels[row]],
+            "called": classes[predicted[row]],
+            "confidence": float(probabilities[row].max()),
+        }
+        for row in wrong
+    ]
+
+
+def failed_recalls(report: dict[str, Any], wanted: dict[str, float]) -> list[str]:
+    """One sentence per label whose recall is below what was asked for."""
+    failures = []
+    for label, floor in wanted.items():
+        if label not in report["per_class"]:
+            raise ConfigError(f"--min-recall {label}: no such label; there are {sorted(report['per_class'])}.")
+        recall = report["per_class"][label]["recall"]
+        if recall is None or recall < floor:
+            failures.append(f"recall of {label} is {'unknown' if recall is None else f'{recall:.4f}'}, wanted {floor}")
+    return failures
 
 
 def report_of(

@@ -3,6 +3,7 @@
 Knows the order of these steps; how each is done stands in its own module.
 """
 
+import copy
 import ctypes
 import json
 import platform
@@ -17,14 +18,19 @@ import torch
 from torch import nn
 
 from station.errors import ConfigError
-from station.recognition.artifact import ArtifactInfo, save_artifact
+from station.recognition.artifact import DEFAULT, ArtifactInfo, save_artifact
 from training import metrics
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
-from training.evaluate import report_of
+from training.distributed import join_world, leave_world
+from training.evaluate import report_of, worst_errors
+from training.frozen import Features, fit_head, read_backbone, set_head
 from training.recipes import Recipe, read_recipe
-from training.train import Pictures, Run, fit, predict
+from training.report import write_report
+from training.train import Pictures, Plan, Run, class_weights, fit, predict, watched
 
+HONEST, PAPER = "honest", "paper"
+PAPER_L2 = (0.01, 0.03, 0.1, 0.3)
 TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
 
 
@@ -32,6 +38,7 @@ TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
 class TrainJob:
     data: Path
     recipe: str = "or"
+    protocol: str = HONEST
     out: Path | None = None
     extra: tuple[Path, ...] = ()
     epochs: int | None = None
@@ -40,28 +47,82 @@ class TrainJob:
     device: str = "auto"
     resume: bool = False
     arch: str | None = None
+    backbone: str | None = None
     cache: Path = DEFAULT_CACHE
 
 
 def train(job: TrainJob) -> dict[str, Any]:
-    """Run the job; returns what metrics.json holds. Writes model.safetensors, metrics.json and logs into `out`."""
+    """Run the job; returns what metrics.json holds. Writes model.safetensors, metrics.json, report.html and logs."""
     began = time.monotonic()
     keep_freed_memory()
     recipe = settled_recipe(job)
-    device = pick_device(job.device)
+    world, device = join_world(pick_device(job.device))
     folder = job.out or Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    run = Run(recipe, folder, job.seed, device)
+    run = Run(recipe, folder, job.seed, device, world)
     pictures, test = gather(job, recipe)
-    run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
-    model = fit(run, pictures, resume=job.resume)
-    facts = training_facts(job, recipe, pictures, time.monotonic() - began)
-    return finish(run, model, pictures, test, facts)
+    if world.leads:
+        run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
+    best = BestOnTest(run, test) if job.protocol == PAPER else None
+    model = learned(run, pictures, job, best)
+    facts = training_facts(job, recipe, pictures)
+    facts |= {"wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
+    if best is not None:
+        model, facts = best.model or model, facts | {"test_by_epoch": best.accuracies}
+    world.wait()
+    result = finish(run, model, pictures, test, facts) if world.leads else {}
+    world.wait()
+    leave_world(world)
+    return result
+
+
+def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> nn.Module:
+    """The three kinds of recipe: from nothing, head only, head first and then all."""
+    watch = best.look if best else None
+    if run.recipe.kind == "scratch":
+        if job.backbone is not None:
+            raise ConfigError("--backbone belongs to the recipes ortl and finetune; `or` starts from nothing.")
+        return fit(run, pictures, Plan(resume=job.resume, after_epoch=watch))
+    recipe = run.recipe
+    model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
+    features = Features(model, key, job.cache, run.device)
+    rows, labels = features.views(pictures.train, recipe.views_px)
+    weights = class_weights(pictures, recipe)
+    # The paper keeps what did best on TEST; an honest run has its strength fixed in the recipe.
+    for trial, l2 in enumerate(PAPER_L2 if best and recipe.kind == "frozen" else (recipe.l2,), start=1):
+        set_head(model, *fit_head(rows, labels, weights, l2))
+        run.log({"event": "head", "l2": l2} | watched(model, pictures, run))
+        if watch and recipe.kind == "frozen":
+            watch(trial, model)
+    if recipe.kind == "frozen":
+        return model
+    return fit(run, pictures, Plan(model, job.resume, watch))
+
+
+class BestOnTest:
+    """The paper's protocol: TEST after every epoch, the best epoch is kept. Its number is chosen, and says so."""
+
+    def __init__(self, run: Run, test: Cache) -> None:
+        self._run, self._test = run, test
+        self.accuracies: list[float] = []
+        self.model: nn.Module | None = None
+
+    def look(self, epoch: int, model: nn.Module) -> None:
+        logits = predict(model, self._test, self._run.recipe.input_px, self._run.device)
+        accuracy = float((logits.argmax(axis=1) == self._test.labels).mean())
+        if accuracy > max(self.accuracies, default=-1.0):
+            self.model = copy.deepcopy(model)
+        self.accuracies.append(accuracy)
+        self._run.log({"event": "test", "epoch": epoch, "test_accuracy": accuracy})
 
 
 def settled_recipe(job: TrainJob) -> Recipe:
     recipe = read_recipe(job.recipe)
     changes = {"batch": job.batch, "arch": job.arch}
     recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    if job.protocol not in (HONEST, PAPER):
+        raise ConfigError(f"--protocol {job.protocol}: use honest or paper.")
+    if job.protocol == PAPER:
+        recipe = recipe.model_copy(update={"holdout_share": 0.0})
     return recipe.with_epochs(job.epochs) if job.epochs else recipe
 
 
@@ -104,7 +165,9 @@ def finish(run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: d
         logits, labels = predict(model, pictures.holdout, recipe.input_px, run.device), pictures.holdout.labels
         temperature = metrics.fit_temperature(logits, labels)
         curve = metrics.purity_recovery(metrics.softmax(logits, temperature), labels, classes)
-    scores = report_of(predict(model, test, recipe.input_px, run.device), test, classes, temperature)
+    test_logits = predict(model, test, recipe.input_px, run.device, half=False)
+    scores = report_of(test_logits, test, classes, temperature)
+    scores["worst"] = worst_errors(test_logits, test, classes, temperature)
     info = ArtifactInfo(
         classes=classes,
         input_px=recipe.input_px,
@@ -115,21 +178,24 @@ def finish(run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: d
             "train_fingerprint": pictures.train.pictures.fingerprint(),
             "test_fingerprint": test.pictures.fingerprint(),
         },
-        metrics={"test": scores},
+        metrics={"test": {key: value for key, value in scores.items() if key not in ("worst", "unreadable_files")}},
         training=facts,
     )
     save_artifact(run.folder / "model.safetensors", model.cpu(), info)
     result = {"schema": "station.train/1", "out": str(run.folder), "test": scores, "training": facts}
     (run.folder / "metrics.json").write_text(json.dumps(result, indent=1))
+    write_report(run.folder, model, test, result)
     run.log({"event": "done", "test_accuracy": scores["accuracy"]["value"], "wall_s": facts["wall_s"]})
     return result
 
 
-def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures, wall_s: float) -> dict[str, Any]:
+def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
     return {
         "recipe": recipe.model_dump(mode="json"),
+        "protocol": job.protocol,
+        "selected_on_test": job.protocol == PAPER,
+        "extra": [folder.name for folder in job.extra],
         "seed": job.seed,
-        "wall_s": round(wall_s, 1),
         "n_train": len(pictures.train.labels),
         "n_holdout": 0 if pictures.holdout is None else len(pictures.holdout.labels),
         "n_extra": 0 if pictures.extra is None else len(pictures.extra.labels),

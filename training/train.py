@@ -6,7 +6,7 @@ An epoch depends on (seed, epoch) alone, so a run that was cut off and resumed e
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from training import metrics
 from training.augment import augment, to_input
 from training.cache import Cache
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from training.distributed import ALONE, World
 from training.recipes import Recipe
+
+JUDGE_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Pictures:
 class Run:
     """One training run in one folder: settings, log, checkpoint."""
 
-    def __init__(self, recipe: Recipe, folder: Path, seed: int, device: torch.device) -> None:
-        self.recipe, self.folder, self.seed, self.device = recipe, folder, seed, device
+    def __init__(self, recipe: Recipe, folder: Path, seed: int, device: torch.device, world: World = ALONE) -> None:
+        self.recipe, self.folder, self.seed, self.device, self.world = recipe, folder, seed, device, world
+        self.epochs_s = 0.0  # spent in epochs, before and after a resume
         folder.mkdir(parents=True, exist_ok=True)
 
     def log(self, values: dict[str, object]) -> None:
@@ -53,17 +57,28 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
 
-def fit(run: Run, pictures: Pictures, start: nn.Module | None = None, resume: bool = False) -> nn.Module:
+@dataclass(frozen=True)
+class Plan:
+    """Where a fit begins, and who looks on after each epoch (with the averaged network)."""
+
+    start: nn.Module | None = None
+    resume: bool = False
+    after_epoch: Callable[[int, nn.Module], None] | None = None
+
+
+def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     """Train and return the averaged (EMA) network."""
     recipe = run.recipe
     torch.manual_seed(run.seed)
-    model = start or start_weights(build_model(recipe.arch, len(pictures.classes)))
-    model = model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(model).eval()
+    model = plan.start or start_weights(build_model(recipe.arch, len(pictures.classes)))
+    model = model.requires_grad_(True).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = run.world.wrapped(model)
+    average: nn.Module = copy.deepcopy(model).eval()
     optimizer = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=True)
     done = Progress()
-    if resume and run.checkpoint.exists():
+    if plan.resume and run.checkpoint.exists():
         done = load_checkpoint(run.checkpoint, model, average, optimizer)
+        run.epochs_s = done.seconds
     weights = class_weights(pictures, recipe).to(run.device)
     steps_per_epoch = len(epoch_order(pictures, recipe, run.seed, 0)) // recipe.batch or 1
     total_steps = steps_per_epoch * recipe.epochs
@@ -71,7 +86,7 @@ def fit(run: Run, pictures: Pictures, start: nn.Module | None = None, resume: bo
     for epoch in range(done.epochs, recipe.epochs):
         began, losses = time.monotonic(), []
         side_px = recipe.stage_of(epoch).side_px
-        rng = torch.Generator().manual_seed(run.seed * 100_003 + epoch)
+        rng = torch.Generator().manual_seed((run.seed * 100_003 + epoch) * 1_009 + run.world.rank)
         model.train()
         for step, (images, labels, is_crop) in enumerate(
             batches(pictures, recipe, run, epoch), epoch * steps_per_epoch
@@ -79,21 +94,26 @@ def fit(run: Run, pictures: Pictures, start: nn.Module | None = None, resume: bo
             x = augment(images, is_crop, side_px, recipe.augment, rng)
             set_lr(optimizer, lr_at(step / total_steps, recipe))
             with torch.autocast(run.device.type, torch.bfloat16):
-                logits = model(x)
+                logits = learner(x)
             loss = F.cross_entropy(logits.float(), labels, weights, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
             losses.append(loss.detach())
         seconds = time.monotonic() - began
         done = Progress(epoch + 1, done.seconds + seconds)
+        run.epochs_s = done.seconds
+        if not run.world.leads:
+            continue
         save_checkpoint(run.checkpoint, model, average, optimizer, done)
         run.log(
             {"epoch": epoch + 1, "side_px": side_px, "loss": float(torch.stack(losses).mean()), "seconds": seconds}
             | {"images_per_s": steps_per_epoch * recipe.batch / seconds}
             | watched(average, pictures, run)
         )
+        if plan.after_epoch is not None:
+            plan.after_epoch(epoch + 1, average)
     return average
 
 
@@ -103,7 +123,9 @@ def watched(average: nn.Module, pictures: Pictures, run: Run) -> dict[str, objec
     logits = predict(average, pictures.holdout, run.recipe.input_px, run.device)
     labels = pictures.holdout.labels
     right = logits.argmax(1) == labels
-    recall = {f"recall_{name}": float(right[labels == at].mean()) for at, name in enumerate(pictures.classes)}
+    recall: dict[str, object] = {
+        f"recall_{name}": float(right[labels == at].mean()) for at, name in enumerate(pictures.classes)
+    }
     return {"holdout_accuracy": float(right.mean()), "holdout_loss": metrics.log_loss(logits, labels)} | recall
 
 
@@ -123,7 +145,7 @@ def batches(pictures: Pictures, recipe: Recipe, run: Run, epoch: int) -> Iterato
     order = epoch_order(pictures, recipe, run.seed, epoch)
     size, own = min(recipe.batch, len(order)), len(pictures.train.labels)
     for begin in range(0, len(order) - size + 1, size):
-        rows = np.sort(order[begin : begin + size])
+        rows = np.sort(order[begin : begin + size])[run.world.rank :: run.world.size]
         mine, extra = rows[rows < own], rows[rows >= own] - own
         images, labels = [pictures.train.images[mine]], [pictures.train.labels[mine]]
         if pictures.extra is not None:
@@ -137,13 +159,13 @@ def batches(pictures: Pictures, recipe: Recipe, run: Run, epoch: int) -> Iterato
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, cache: Cache, input_px: int, device: torch.device, batch: int = 128) -> np.ndarray:
+def predict(model: nn.Module, cache: Cache, input_px: int, device: torch.device, half: bool = True) -> np.ndarray:
     """Logits of every picture, in order."""
     model.eval()
     out = []
-    for begin in range(0, len(cache.labels), batch):
-        images = torch.from_numpy(np.ascontiguousarray(cache.images[begin : begin + batch])).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+    for begin in range(0, len(cache.labels), JUDGE_BATCH):
+        images = torch.from_numpy(np.array(cache.images[begin : begin + JUDGE_BATCH])).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             logits = model(to_input(images, input_px))
         out.append(logits.float().cpu())
     return torch.cat(out).numpy()

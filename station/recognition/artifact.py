@@ -103,7 +103,8 @@ def golden_picture(seed: int, input_px: int) -> BgrImage:
 
 def _read(path: Path) -> tuple[ArtifactInfo, dict[str, Tensor], str]:
     try:
-        head = path.open("rb").read(4)
+        with path.open("rb") as file:
+            head = file.read(4)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model. Give a .safetensors file written by `station train`.") from None
     except OSError as error:
@@ -137,12 +138,25 @@ def _parse_info(text: str | None, path: Path) -> ArtifactInfo:
         raise ModelError(f"{path}: schema {schema!r}; this program reads {SCHEMA!r}.")
     if info.preprocessing != PREPROCESSING or info.mean != MEAN or info.std != STD:
         raise ModelError(f"{path}: made for preprocessing {info.preprocessing!r}; this program does {PREPROCESSING!r}.")
-    if not (len(info.classes) >= 2 and 16 <= info.input_px <= 1024 and info.temperature > 0):
+    if not _is_possible(info):
         raise ModelError(
-            f"{path}: impossible values: {len(info.classes)} classes, input {info.input_px} px, "
+            f"{path}: impossible values: classes {info.classes}, input_px {info.input_px}, "
             f"temperature {info.temperature}."
         )
     return info
+
+
+def _is_possible(info: ArtifactInfo) -> bool:
+    """JSON does not keep types: a text or a null may stand anywhere."""
+    names = isinstance(info.classes, tuple) and all(isinstance(name, str) for name in info.classes)
+    numbers = isinstance(info.input_px, int) and isinstance(info.temperature, int | float)
+    return (
+        names
+        and numbers
+        and len(set(info.classes)) == len(info.classes) >= 2
+        and 16 <= info.input_px <= 1024
+        and info.temperature > 0
+    )
 
 
 def _frozen(value: Any) -> Any:

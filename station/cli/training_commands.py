@@ -1,0 +1,163 @@
+"""`station train`, `evaluate`, `export`, `data check`, `data split`: flags in, one job object out.
+
+Everything heavy is imported inside the commands, so that `station --help` needs no torch.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DataArgument = Annotated[Path, typer.Argument(help="Class folders, or a folder with TRAIN/ and TEST/")]
+ModelArgument = Annotated[str, typer.Argument(help="A .safetensors file, or `default` for the model that ships")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
+CacheOption = Annotated[Path, typer.Option(help="Folder for decoded pictures")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")]
+DEFAULT_CACHE = Path(".cache/pictures")
+
+
+def register(app: typer.Typer, data: typer.Typer) -> None:
+    """Hang the commands on the program and on its `data` group."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(export)
+    data.command("check")(data_check)
+    data.command("split")(data_split)
+
+
+def train(
+    data: DataArgument,
+    recipe: Annotated[str, typer.Option(help="or, ortl, finetune, or a recipe file")] = "or",
+    protocol: Annotated[str, typer.Option(help="honest: TEST once; paper: the best epoch on TEST")] = "honest",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-TIME")] = None,
+    extra: Annotated[list[Path] | None, typer.Option(help="Belt crops that join the training part")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch: Annotated[int | None, typer.Option(min=2)] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    device: DeviceOption = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT")] = False,
+    arch: Annotated[str | None, typer.Option(help="resnet18, recyclenet, or a torchvision classifier")] = None,
+    backbone: Annotated[str | None, typer.Option(help="safetensors weights to start from, or `default`")] = None,
+    cache: CacheOption = DEFAULT_CACHE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a model and write model.safetensors, metrics.json and report.html."""
+    from training.session import TrainJob
+    from training.session import train as run
+
+    job = TrainJob(
+        data=data,
+        recipe=recipe,
+        protocol=protocol,
+        out=out,
+        extra=tuple(extra or ()),
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        device=device,
+        resume=resume,
+        arch=arch,
+        backbone=backbone,
+        cache=cache,
+    )
+    result = run(job)
+    accuracy = result["test"]["accuracy"]
+    show(result, as_json, f"{result['out']}/model.safetensors: TEST {share(accuracy)}, {result['test']['n']} pictures")
+
+
+def evaluate(
+    model: ModelArgument,
+    data: DataArgument,
+    exclude: Annotated[Path | None, typer.Option(help="File of names to leave out, one a line")] = None,
+    duplicates: Annotated[bool, typer.Option(help="Also without pictures that TRAIN/ holds")] = False,
+    min_recall: Annotated[list[str] | None, typer.Option(help="LABEL=SHARE; below it the exit code is 1")] = None,
+    device: DeviceOption = "cpu",
+    cache: CacheOption = DEFAULT_CACHE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Judge a model on pictures: accuracy with intervals, confusion, calibration, every block."""
+    from training.evaluate import EvaluateJob, failed_recalls
+    from training.evaluate import evaluate as run
+
+    wanted = parse_floors(min_recall or [])
+    report = run(EvaluateJob(model, data, exclude, duplicates, device, cache))
+    failures = failed_recalls(report, wanted)
+    lines = [f"accuracy {share(report['accuracy'])} on {report['n']} pictures, {report['unreadable']} unreadable"]
+    for label, scores in report["per_class"].items():
+        lines.append(f"{label}: precision {scores['precision']}, recall {scores['recall']}, n {scores['n']}")
+    show(report, as_json, "\n".join(lines))
+    for failure in failures:
+        typer.echo(failure, err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def export(
+    model: ModelArgument,
+    format: Annotated[str, typer.Option(help="onnx, exported (torch.export) or openvino")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="File to write; default model.onnx, .pt2 or .xml")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a model in another format and prove that it computes the same."""
+    from training.export import SUFFIXES, ExportJob
+    from training.export import export as run
+
+    target = out or Path("model").with_suffix(SUFFIXES.get(format, ".bin"))
+    result = run(ExportJob(model, format, target))
+    show(result, as_json, f"{result['file']}: logits within {result['max_logit_difference']:.2g}")
+
+
+def data_check(data: DataArgument, cache: CacheOption = DEFAULT_CACHE, as_json: JsonFlag = False) -> None:
+    """Look for unreadable files, copies, contradicting labels and thin classes; exit code 1 if any harms training."""
+    from training.data_check import CheckJob, check
+
+    report = check(CheckJob(data, cache))
+    lines = [f"{part} {label}: {n}" for part, labels in report["counts"].items() for label, n in labels.items()]
+    lines += [f"unreadable: {name}" for name in report["unreadable"]]
+    lines += [
+        f"{pair['file']} ({pair['label']}) = {pair['other']} ({pair['other_label']})"
+        for pair in report["contradicting_labels"]
+    ]
+    lines.append(
+        f"copies within train {report['copies_within_train']}, of test in train {report['copies_of_test_in_train']}"
+    )
+    lines += [f"few pictures: {label}" for label in report["labels_with_few_pictures"]]
+    show(report, as_json, "\n".join(lines))
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def data_split(
+    data: DataArgument,
+    out: Annotated[Path, typer.Argument(help="New folder for TRAIN/ and TEST/")],
+    test_share: Annotated[float, typer.Option(min=0.01, max=0.9)] = 0.2,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Part one tree into TRAIN/ and TEST/ by whole blocks of neighbouring files."""
+    from training.data_check import SplitJob, split
+
+    result = split(SplitJob(data, out, test_share, seed))
+    show(result, as_json, f"{result['out']}: {result['counts']}")
+
+
+def parse_floors(texts: list[str]) -> dict[str, float]:
+    floors = {}
+    for text in texts:
+        label, _, value = text.rpartition("=")
+        try:
+            floors[label] = float(value)
+        except ValueError:
+            label = ""
+        if not label or not 0 <= floors[label] <= 1:
+            raise typer.BadParameter(f"{text!r}: give LABEL=SHARE, for example recyclable=0.95")
+    return floors
+
+
+def share(interval: dict[str, Any]) -> str:
+    return f"{interval['value']:.2%} [{interval['low']:.2%}, {interval['high']:.2%}]"
+
+
+def show(result: dict[str, Any], as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(result) if as_json else text)

@@ -1,0 +1,107 @@
+"""What is wrong with a folder of pictures before anybody trains on it. Knows files and pixels, no models."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from station.errors import ConfigError
+from training.cache import DEFAULT_CACHE, Cache, decode, open_cache
+from training.dataset import PictureSet, hold_out_blocks, read_tree
+from training.duplicates import Pair, same_pictures, thumbnails
+
+CHECK_PX = 64
+LISTED = 500
+
+
+@dataclass(frozen=True)
+class CheckJob:
+    data: Path
+    cache: Path = DEFAULT_CACHE
+
+
+def check(job: CheckJob) -> dict[str, Any]:
+    """Counts, unreadable files, wrong names, copies and contradicting labels. `ok` is false for what harms training."""
+    tree = read_tree(job.data)
+    parts = {"train": tree.train} | ({"test": tree.test} if tree.test else {})
+    caches = {name: open_cache(part, CHECK_PX, job.cache) for name, part in parts.items()}
+    thumbs = {name: thumbnails(cache) for name, cache in caches.items()}
+    copies = named(same_pictures(thumbs["train"], thumbs["train"]), caches["train"], caches["train"])
+    across = []
+    if tree.test:
+        across = named(same_pictures(thumbs["test"], thumbs["train"]), caches["test"], caches["train"])
+    unreadable = [name for cache in caches.values() for name in cache.unreadable]
+    contradictions = [pair for pair in (*copies, *across) if pair["label"] != pair["other_label"]]
+    small = [label for label, n in counts(tree.train).items() if n < 50]
+    return {
+        "schema": "station.data_check/1",
+        "ok": not unreadable and not contradictions and not small,
+        "counts": {name: counts(part) for name, part in parts.items()},
+        "unreadable": unreadable,
+        "misnamed": sum(misnamed(picture.path) for part in parts.values() for picture in part.pictures),
+        "copies_within_train": len(copies),
+        "copies_of_test_in_train": len({pair["file"] for pair in across}),
+        "contradicting_labels": contradictions[:LISTED],
+        "copies": [*across, *copies][:LISTED],
+        "labels_with_few_pictures": small,
+    }
+
+
+def counts(part: PictureSet) -> dict[str, int]:
+    return {name: sum(picture.label == name for picture in part.pictures) for name in part.classes}
+
+
+def named(pairs: list[Pair], one: Cache, two: Cache) -> list[dict[str, Any]]:
+    rows = []
+    for pair in pairs:
+        a, b = one.pictures.pictures[pair.row], two.pictures.pictures[pair.other]
+        rows.append({"file": str(a.path), "label": a.label, "other": str(b.path), "other_label": b.label})
+    return rows
+
+
+def misnamed(path: Path) -> bool:
+    """A PNG called .jpg and the like: read well here, but not by every program."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    is_png, is_jpeg = head.startswith(b"\x89PNG"), head.startswith(b"\xff\xd8")
+    says_jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
+    return (is_png and says_jpeg) or (is_jpeg and path.suffix.lower() == ".png")
+
+
+@dataclass(frozen=True)
+class SplitJob:
+    data: Path
+    out: Path
+    share: float = 0.2
+    seed: int = 1
+
+
+def split(job: SplitJob) -> dict[str, Any]:
+    """OUT/TRAIN and OUT/TEST from one tree, by whole blocks of neighbouring files; unreadable ones stay behind."""
+    tree = read_tree(job.data)
+    if tree.test is not None:
+        raise ConfigError(f"{job.data}: already has TRAIN/ and TEST/.")
+    if job.out.exists() and any(job.out.iterdir()):
+        raise ConfigError(f"{job.out}: not empty. Give a new folder.")
+    readable = tree.train.take([row for row, p in enumerate(tree.train.pictures) if decode(p.path) is not None])
+    kept, held = hold_out_blocks(readable.labels, job.share, job.seed)
+    parts = {"TRAIN": readable.take(kept), "TEST": readable.take(held)}
+    for name, part in parts.items():
+        for picture in part.pictures:
+            target = job.out / name / picture.label / picture.path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(picture.path, target)
+    return {
+        "schema": "station.data_split/1",
+        "out": str(job.out),
+        "counts": {name: counts(part) for name, part in parts.items()},
+        "unreadable": len(tree.train.pictures) - len(readable.pictures),
+    }
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
