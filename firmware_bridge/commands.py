@@ -25,6 +25,7 @@ CAPACITY = 256
 LAST_SEND_NS = 3_000_000  # before the start of the window: later than this the device would refuse it anyway
 FATE_WAIT_NS = 1_000_000_000  # for a report that should be there
 LOSS_WAIT_NS = 2_500_000_000  # for a device that may come back with its reports
+LOSS_MEMORY = 0.98
 _SCAN_NS = 50_000_000
 
 
@@ -48,6 +49,7 @@ class CommandBook:
         self._accepted: dict[int, Pending] = {}
         self._next_scan_ns = 0
         self.retries = 0
+        self._sent = self._heard = 0.0
         self.nacks: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -70,9 +72,19 @@ class CommandBook:
                 continue  # sent once at least: the device may have it, its report will say
             pending.next_send_ns = now_ns + retry_ns
             self.retries += pending.sends > 0
+            self._sent = self._sent * LOSS_MEMORY + 1
+            self._heard *= LOSS_MEMORY
             pending.sends += 1
             messages.append(pending.message)
         return messages
+
+    def heard_answer(self) -> None:
+        """Every send is answered, repetitions too: what is not was lost one way or the other."""
+        self._heard += 1
+
+    def loss(self) -> float:
+        """Share of the last sends that were never answered."""
+        return 1 - self._heard / self._sent if self._sent > 10 else 0.0
 
     def accepted(self, command_id: int) -> bool:
         """True when that is news."""
@@ -116,11 +128,10 @@ class CommandBook:
                 pending.cancelled = True
                 pending.give_up_ns = now_ns + FATE_WAIT_NS
 
-    def expect_soon(self, deadline_ns: int) -> None:
+    def expect_by(self, deadline_ns: int) -> None:
         """The device has nothing left to wait for (disarmed, or lost): every report is here by then, or never."""
         for pending in (*self._unanswered.values(), *self._accepted.values()):
-            if pending.give_up_ns is None or pending.give_up_ns > deadline_ns:
-                pending.give_up_ns = deadline_ns
+            pending.give_up_ns = deadline_ns
 
     def forget(self, now_ns: int, reach_ns: int, reach_count: float | None) -> list[Reply]:
         """The device knows none of them any more. It was lost before `reach_ns`, the belt before `reach_count`."""

@@ -103,7 +103,7 @@ class Conversation:
         before, self.state = self.state, NEXT[self.state, what]
         if before in IN_SESSION and self.state is State.LOST:
             self._next_hello_ns = now_ns
-            self._lost(now_ns)
+            self._lost(what, now_ns)
         if LINK_STATE[before] is not LINK_STATE[self.state] or new_boot:
             self._say(now_ns, detail, new_boot)
 
@@ -116,7 +116,7 @@ class Conversation:
             self._problem = problem
             self._say(now_ns, problem)
 
-    def _lost(self, now_ns: int) -> None:
+    def _lost(self, what: Input, now_ns: int) -> None:
         """The device is silent, gone or restarted. For the session to extend."""
 
     def _met(self, now_ns: int, fresh: bool) -> None:

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 from firmware_bridge.errors import PortError
 from firmware_bridge.link import SerialController, WireTap
 from firmware_bridge.messages import Reply
 from firmware_bridge.session import Session
+from firmware_bridge.virtual_device import PositionOf, VirtualDevice
 
 _PIECES = re.compile(rb"\x00|[^\x00]+")
 
@@ -103,31 +103,23 @@ class Wire:
         return True
 
 
-class SteppedDevice(Protocol):
-    """A device that lives in the caller's time: virtual_device.VirtualDevice."""
-
-    def receive(self, data: bytes, now_ns: int) -> None: ...
-
-    def advance(self, now_ns: int) -> None: ...
-
-    def transmit(self) -> bytes: ...
-
-    def link_reset(self) -> None: ...
-
-
 class DeviceTransport:
     """A cable to a device in the same process. `advance` lets time pass on the wire and in the device."""
 
     name = "virtual"
 
-    def __init__(self, device: SteppedDevice, faults: WireFaults = CLEAN, seed: int = 0) -> None:
+    def __init__(
+        self, device: VirtualDevice, position_of: PositionOf, faults: WireFaults = CLEAN, seed: int = 0
+    ) -> None:
         rng = Random(seed)
         self.device = device
+        self._position_of = position_of
         self.to_device = Wire(faults, rng)
         self.from_device = Wire(faults, rng)
         self.plugged = True
         self.accepts_bytes = 1 << 16  # per write: a full driver buffer takes less
         self.opens = 0
+        self.read_until_ns = 1 << 62
         self._open = False
         self._now_ns = 0
 
@@ -139,18 +131,22 @@ class DeviceTransport:
         self._live_until(now_ns)
         self._now_ns = now_ns
 
+    def next_arrival_ns(self) -> int | None:
+        return self.from_device.next_ns() if self._open and self.plugged else None
+
     def unplug(self) -> None:
         """Bytes on the way are lost; both ends notice in their own time."""
         self.plugged = False
+        self.device.unplug()
         self.to_device.clear()
         self.from_device.clear()
 
     def plug(self) -> None:
         self.plugged = True
-        self.device.link_reset()
+        self.device.replug()
 
     def _live_until(self, at_ns: int) -> None:
-        self.device.advance(at_ns)
+        self.device.advance_to(at_ns, self._position_of)
         said = self.device.transmit()
         if said and self.plugged:
             self.from_device.send(said, at_ns)
@@ -165,7 +161,7 @@ class DeviceTransport:
 
     def read(self) -> bytes:
         self._must_be_open()
-        return self.from_device.take(self._now_ns)
+        return self.from_device.take(min(self.read_until_ns, self._now_ns))
 
     def write(self, data: bytes) -> int:
         self._must_be_open()
@@ -201,13 +197,21 @@ class SteppedController(SerialController):
 
     def poll(self, now_ns: int) -> Sequence[Reply]:
         replies: list[Reply] = []
-        at_ns = now_ns if self._lived_ns is None else self._lived_ns
+        lived_ns = now_ns if self._lived_ns is None else self._lived_ns
         while True:
-            at_ns = min(at_ns + self._step_ns, now_ns)
+            at_ns = min(lived_ns + self._step_ns, now_ns)
             self._stepped.advance(at_ns)
-            self.wait(0.0)
-            replies += super().poll(at_ns)
+            # Bytes are heard when they arrive, not when the step ends: the clock bound stays as tight as the wire.
+            while (arrival_ns := self._stepped.next_arrival_ns()) is not None and arrival_ns <= at_ns:
+                replies += self._hear(arrival_ns)
+            replies += self._hear(at_ns)
+            lived_ns = at_ns
             if at_ns >= now_ns:
                 break
         self._lived_ns = now_ns
         return replies
+
+    def _hear(self, at_ns: int) -> Sequence[Reply]:
+        self._stepped.read_until_ns = at_ns
+        self.wait(0.0)
+        return super().poll(at_ns)

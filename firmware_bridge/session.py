@@ -30,6 +30,8 @@ LEASE_EVERY_NS = 50 * MS
 LEASE_NOT_BEFORE_NS = 8 * MS  # a fast loop must not fill a slow line
 ENCODER_SILENT_NS = 100 * MS
 RETRY_AT_LEAST_NS = 8 * MS
+RETRY_BAD_LINE_NS = 4 * MS
+BAD_LINE = 0.2  # from this share of unanswered sends on, bytes are lost rather than late
 BACKLOG_BYTES = 512  # above this no command is repeated: the line is the bottleneck, not the peer
 MAX_BELT_ACCEL_MM_S2 = 10_000.0
 BELT_REACH_MARGIN = 1.3  # how much faster than last measured the belt may have run unseen
@@ -147,7 +149,8 @@ class Session(Conversation):
         if self.state not in (State.READY, State.ARMED) or self.requests.waiting(wire.Cancel):
             return
         if len(self.outbox) < BACKLOG_BYTES:
-            retry_ns = max(RETRY_AT_LEAST_NS, 2000 * self.round_trips.p99_us())
+            round_trip_ns = max(RETRY_AT_LEAST_NS, 1250 * self.round_trips.p99_us())
+            retry_ns = RETRY_BAD_LINE_NS if self.commands.loss() > BAD_LINE else round_trip_ns
             for divert in self.commands.due(now_ns, retry_ns, self._count_at(now_ns + LAST_SEND_NS)):
                 self._send(divert)
 
@@ -174,7 +177,7 @@ class Session(Conversation):
 
     def _disarmed(self, reason: DisarmReason, at_ns: int, now_ns: int) -> None:
         self._forget_arming()
-        self.commands.expect_soon(now_ns + LOSS_WAIT_NS)
+        self.commands.expect_by(now_ns + LOSS_WAIT_NS)
         self._replies.append(Disarmed(reason, at_ns))
         self._go(Input.DISARMED, now_ns, f"disarmed: {reason.name.lower()}")
 
@@ -185,12 +188,14 @@ class Session(Conversation):
             self.disarm()
             self._replies.append(Disarmed(DisarmReason.HOST, now_ns))
 
-    def _lost(self, now_ns: int) -> None:
+    def _lost(self, what: Input, now_ns: int) -> None:
         self._forget_arming()
-        self.commands.expect_soon(now_ns + LOSS_WAIT_NS)
-        # No farther can the device have got before its lease ended.
-        lease_ms = self.configuring.wanted.lease_ms if self.configuring.wanted else 0
-        self._reach_ns = now_ns + lease_ms * MS
+        self.commands.expect_by(now_ns + LOSS_WAIT_NS)
+        # No farther can the device have got: a silent one lives until its lease ends, a restarted one is no more.
+        config = self.configuring.wanted
+        lease_ms = config.lease_ms if config and what is not Input.RESTARTED else 0
+        opening_us = max((gate.opening_delay_us for gate in config.gates), default=0) if config else 0
+        self._reach_ns = now_ns + lease_ms * MS + opening_us * 1000
         self._reach_count = self._belt_reach(self._reach_ns)
 
     def _belt_reach(self, host_ns: int) -> float | None:
@@ -243,6 +248,7 @@ class Session(Conversation):
 
     def _on_answer(self, answer: wire.Answer, now_ns: int) -> None:
         at_ns = self._host_ns(answer.now_us, now_ns)
+        self.commands.heard_answer()
         if answer.answer == 0:
             if self.commands.accepted(answer.command_id):
                 self._replies.append(Accepted(answer.command_id, at_ns))
