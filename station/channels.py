@@ -37,6 +37,15 @@ class DropOldest(Generic[T]):
             self._items.clear()
             return newest
 
+    def take_oldest(self) -> T | None:
+        """In order, for a reader to whom every one of them matters."""
+        with self._lock:
+            return self._items.popleft() if self._items else None
+
+    @property
+    def empty(self) -> bool:
+        return not self._items
+
     def wait(self, timeout_s: float) -> bool:
         """True as soon as something is there, False after the timeout."""
         with self._ready:
