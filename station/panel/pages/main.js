@@ -1,0 +1,111 @@
+// Ties the page together: two sockets in, one place for commands out, and the judgement whether what is shown is still true.
+
+import { StationClock } from "/pages/clock.js";
+import { Commands } from "/pages/commands.js";
+import { LivePicture } from "/pages/live.js";
+import { SteadySocket } from "/pages/socket.js";
+import * as view from "/pages/view.js";
+import { ago } from "/pages/words.js";
+
+const SILENT_MS = 1200; // state comes five times a second; the banner must stand within two seconds
+const PING_MS = 1000;
+
+const clock = new StationClock();
+const live = new LivePicture(clock);
+const commands = new Commands();
+const trend = new view.RateTrend();
+const banner = document.getElementById("banner");
+
+let state = null;
+let heardMs = performance.now();
+let everHeard = false;
+
+const socket = new SteadySocket("/ws/state", {
+  open: ping,
+  message(text, receivedMs) {
+    const message = JSON.parse(text);
+    heardMs = receivedMs;
+    if (message.echo) return clock.add(message.echo.page_ms, message.echo.received_ns, message.sent_ns, receivedMs);
+    if (!everHeard || document.body.classList.contains("dead")) commands.refreshRole(); // a restarted panel may know us otherwise
+    everHeard = true;
+    state = message;
+    show();
+  },
+  closed: judge,
+});
+
+function ping() {
+  socket.send({ page_ms: performance.now() });
+}
+
+function stationNowMs() {
+  if (!clock.known) return null;
+  return clock.ageMs(0, performance.now());
+}
+
+function show() {
+  const nowMs = stationNowMs();
+  view.showMode(state);
+  view.showLinks(state);
+  view.showCounts(state.counts);
+  view.showTiming(state);
+  view.showItems(state.items, nowMs);
+  view.showAlarms(state.alarms, (values) => commands.send(values));
+  const name = view.showMachine(state, nowMs);
+  trend.add(performance.now(), state.counts?.total);
+  chooseCamera();
+  commands.follow(name, judge());
+}
+
+function chooseCamera(wish) {
+  const cameras = state.cameras ?? [];
+  const camera = cameras.find((one) => one.id === (wish ?? live.camera)) ?? cameras[0];
+  if (!camera) return;
+  live.watch(camera.id);
+  live.setCameraFault(camera.live === false ? camera.text || "the camera sends nothing" : "");
+  view.showCameras(cameras, camera.id, chooseCamera);
+}
+
+// Is what the page shows still the truth? Says so across the page when it is not.
+function judge() {
+  const silentMs = performance.now() - heardMs;
+  const stationAgeMs = state?.made_ns ? (clock.ageMs(state.made_ns, performance.now()) ?? silentMs) : null;
+  let trouble = null;
+  if (!socket.open || silentMs > SILENT_MS) trouble = ["NO CONNECTION TO THE STATION.", `Last heard ${ago(silentMs)} ago; trying again. The line may still be running.`];
+  else if (state?.station_gone) trouble = ["THE STATION PROGRAM HAS ENDED.", "Nothing on this page is live. Gates close by themselves."];
+  else if (stationAgeMs === null) trouble = everHeard ? ["THE STATION HAS NOT SAID ANYTHING YET.", "It may still be starting."] : null;
+  else if (stationAgeMs > SILENT_MS) trouble = ["THE STATION IS NOT ANSWERING.", `These values are ${ago(stationAgeMs)} old.`];
+  if (!everHeard && silentMs < SILENT_MS) trouble = null;
+  banner.hidden = trouble === null;
+  if (trouble) {
+    banner.querySelector("strong").textContent = trouble[0];
+    banner.querySelector("span").textContent = trouble[1];
+  }
+  document.body.classList.toggle("dead", trouble !== null);
+  document.body.classList.toggle("starting", !everHeard);
+  view.setLink("link-page", trouble ? "not live" : everHeard ? "live" : "connecting", trouble ? "bad" : "");
+  return trouble === null;
+}
+
+setInterval(() => {
+  const alive = judge();
+  if (socket.open && performance.now() - heardMs > 2 * SILENT_MS) socket.restart();
+  if (state) commands.follow(document.getElementById("machine-state").title.split(" ")[0], alive);
+}, 100);
+setInterval(ping, PING_MS);
+
+document.getElementById("full").addEventListener("click", () => {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.().catch(() => {});
+});
+document.addEventListener("fullscreenchange", () => {
+  const full = document.fullscreenElement !== null;
+  document.body.classList.toggle("full", full); // STOP, machine and alarms stay
+  document.getElementById("full").textContent = full ? "Leave full screen" : "Full screen";
+});
+
+// What the browser tests look at; an operator never sees it.
+window.stationPage = { clock, live };
+
+await commands.begin();
+socket.start();
