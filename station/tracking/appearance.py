@@ -25,6 +25,8 @@ TINT_FLOOR = 1.2
 EDGE_FLOOR = 1.5
 LEARN_RATE = 0.03  # per frame: about a second at 30 frames/s
 SPREAD_EVERY_FRAMES = 8
+ORDINARY_REACH = np.array([2.2, 2.2, 2.2])  # spreads below which 97 % of belt lie if it strays like a bell curve
+LONGEST_TAILS = 2.5
 STRUCTURE_FRAMES = 25  # strange since the first frame and unchanged for so long on a moving belt: part of the machine
 STRUCTURE_CHANGE = 8.0  # grey levels that count as unchanged
 RELEARN_SHARE = 0.75  # of the picture strange at once: the scene changed, not the items
@@ -46,6 +48,8 @@ class BeltAppearance:
         self._mean: NDArray[np.float32] | None = None  # (h, w, 3)
         self._spread = (np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))  # brightness, tint
         self._edge_spread = EDGE_FLOOR
+        self._tails = np.ones(3, np.float32)  # brightness, tint, edge: how much longer than a bell curve's
+        self._shown: Strangeness | None = None
         self._residual = np.zeros((1, 1, 3), np.float32)
         self._level = np.ones((1, 1, 3), np.float32)
         self._never_belt = np.zeros((1, 1), bool)  # strange in every frame so far
@@ -65,11 +69,12 @@ class BeltAppearance:
         if self._frames % SPREAD_EVERY_FRAMES == 0:
             self._measure_spread(soft, edge)
         tint = np.maximum(np.abs(soft[..., 1]), np.abs(soft[..., 2]))
-        return Strangeness(
-            np.asarray(soft[..., 0] / self._spread[0], np.float32),
-            np.asarray(tint / self._spread[1], np.float32),
-            np.asarray(edge / self._edge_spread, np.float32),
+        self._shown = Strangeness(
+            np.asarray(soft[..., 0] / (self._spread[0] * self._tails[0]), np.float32),
+            np.asarray(tint / (self._spread[1] * self._tails[1]), np.float32),
+            np.asarray(edge / (self._edge_spread * self._tails[2]), np.float32),
         )
+        return self._shown
 
     @property
     def residual(self) -> Plane:
@@ -79,6 +84,8 @@ class BeltAppearance:
     def learn(self, picture: Picture, strange: Mask, moving: bool) -> None:
         """Take the pixels that are belt into the average. `strange` covers items with a margin."""
         assert self._mean is not None
+        if self._frames % SPREAD_EVERY_FRAMES == 0:
+            self._measure_tails(strange)
         self._frames += 1
         if not moving:
             self._before = None
@@ -126,6 +133,17 @@ class BeltAppearance:
             self._spread[1] * (1 - weight) + fresh[1] * np.float32(weight),
         )
         self._edge_spread += weight * (edge_spread - self._edge_spread)
+
+    def _measure_tails(self, strange: Mask) -> None:
+        """Compression blocks and worn belts stray further than their median tells: widen until 97 % of belt is ordinary."""
+        assert self._shown is not None
+        some = np.s_[1::3, 1::3]
+        belt = strange[some] == 0
+        if np.count_nonzero(belt) < 100:
+            return
+        planes = (np.abs(self._shown.brightness[some]), self._shown.tint[some], self._shown.edge[some])
+        reach = np.array([np.percentile(plane[belt], 97) for plane in planes]) / ORDINARY_REACH
+        self._tails = np.clip(self._tails * (1 + 0.5 * (reach - 1)), 1.0, LONGEST_TAILS).astype(np.float32)
 
     def _find_structure(self, picture: Picture, strange: Mask) -> None:
         """Arms and rails that were there from the start and never move with the belt become part of the average."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 ACROSS_BINS = 40
 MIN_MATCH = 0.35  # correlation below which a displacement is a guess
+SURE_MATCH = 0.6
 MIN_OVERLAP = 0.2  # of the view that both frames must share
 REMEMBERED = 9
 
@@ -34,14 +35,21 @@ class BeltMotion:
         self._speeds: deque[float] = deque(maxlen=REMEMBERED)
 
     def see(self, residual: NDArray[np.float32], mm_per_pixel: float, step_ns: int) -> float | None:
-        """Belt speed in mm/s, or None while nothing on the belt tells it."""
-        lines = self._lines(residual)
-        if self._before is not None and self._before.shape == lines.shape and step_ns > 0:
-            motion = displacement(self._before, lines)
-            if motion.match >= MIN_MATCH:
-                self._speeds.append(motion.shift_px * mm_per_pixel * 1e9 / step_ns)
+        """Travel since the last picture in mm; where nothing on the belt tells it, what the last speeds make likely."""
+        lines, before = self._lines(residual), self._before
         self._before = lines
-        return self.speed_mm_s
+        if before is None or before.shape != lines.shape or step_ns <= 0:
+            return None
+        motion = displacement(before, lines)
+        travelled_mm = motion.shift_px * mm_per_pixel
+        speed_mm_s = travelled_mm * 1e9 / step_ns
+        usual = self.speed_mm_s
+        if motion.match >= MIN_MATCH:
+            self._speeds.append(speed_mm_s)
+            # A weak match far from the usual speed is a chance one; it counts in the median, not at once.
+            if motion.match >= SURE_MATCH or usual is None or abs(speed_mm_s - usual) <= 0.3 * abs(usual):
+                return travelled_mm
+        return None if usual is None else usual * step_ns / 1e9
 
     @property
     def speed_mm_s(self) -> float | None:

@@ -18,6 +18,8 @@ from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
 LEARNING_FRAMES = 50  # pictures alone cannot tell a resting machine from a resting belt at first
 LONGEST_STEP_NS = 2_000_000_000  # beyond it, an estimated speed says nothing about the travel
 ENCODER_BOUND_MM = 0.5
+CONFIGURED_BOUND = 0.03  # of the travel since the last frame
+PICTURE_BOUND = 0.08
 
 
 class TravelSource(Enum):
@@ -75,9 +77,9 @@ class View:
         travelled = self._travel(frame, step_ns)
         moving = self._moving(travelled, step_ns)
         detections = eye.detector.find(frame, moving)
-        self._watch_motion(eye, step_ns)
-        if travelled is None:  # the pictures must tell, and this one has just been looked at
-            travelled = self.travel_mm + (self.picture_speed_mm_s or 0.0) * min(step_ns, LONGEST_STEP_NS) / 1e9
+        seen_mm = self._watch_motion(eye, step_ns)
+        if travelled is None:
+            travelled = self.travel_mm + (seen_mm or 0.0)
         if step_ns > 0:
             self.speed_mm_s = (travelled - self.travel_mm) * 1e9 / step_ns
         bound_mm = self._bound_mm(frame, travelled - self.travel_mm)
@@ -133,14 +135,20 @@ class View:
             return False
         return (travelled_mm - self.travel_mm) * 1e9 / step_ns >= slowest_mm_s
 
-    def _watch_motion(self, eye: _Eye, step_ns: int) -> None:
+    def _watch_motion(self, eye: _Eye, step_ns: int) -> float | None:
+        """What the pictures say of the travel since the last frame."""
         # Against an encoder a look now and then is enough; it costs a millisecond.
-        if self.source is TravelSource.PICTURE or self._frames % 15 < 2:
-            mm = eye.belt.mm_per_px * eye.detector.scale
-            self.picture_speed_mm_s = eye.motion.see(eye.detector.residual, mm, step_ns)
+        if self.source is not TravelSource.PICTURE and self._frames % 15 > 1:
+            return None
+        step_ns = step_ns if self.source is TravelSource.PICTURE or self._frames % 15 == 1 else 0
+        mm = eye.belt.mm_per_px * eye.detector.scale
+        seen_mm = eye.motion.see(eye.detector.residual, mm, step_ns if step_ns < LONGEST_STEP_NS else 0)
+        self.picture_speed_mm_s = eye.motion.speed_mm_s
+        return seen_mm
 
     def _bound_mm(self, frame: Frame, step_mm: float) -> float:
         if self.source is TravelSource.ENCODER:
             counts = frame.belt_count_bound or 0.0
             return max(ENCODER_BOUND_MM, counts * (self._config.belt.mm_per_count or 0.0))
-        return ENCODER_BOUND_MM + 0.05 * abs(step_mm)
+        share = PICTURE_BOUND if self.source is TravelSource.PICTURE else CONFIGURED_BOUND
+        return ENCODER_BOUND_MM + share * abs(step_mm)
