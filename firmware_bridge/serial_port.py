@@ -1,0 +1,221 @@
+"""Serial ports through pyserial: found by what they are, opened for us alone, never blocking. Knows no protocol.
+
+pyserial configures the port; bytes go through os.read and os.write on its descriptor: pyserial's own write hangs for ever
+without a write timeout when the peer stops reading, and spins at full CPU with a timeout of 0. After an unplug any call may
+raise OSError or termios.error, which is not an OSError.
+"""
+
+import contextlib
+import errno
+import os
+import select
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import serial
+from serial.tools import list_ports
+
+from firmware_bridge.errors import PortError
+
+READ_BYTES: Final = 4096
+_GONE: Final = (OSError, termios.error)
+_SERIAL_BY_ID: Final = Path("/dev/serial/by-id")
+_USB_SERIAL: Final = Path("/sys/bus/usb-serial/devices")
+FTDI_MS: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    baud: int = 1_000_000  # USB boards ignore it
+    dtr: bool = True
+    """Some USB boards send nothing until DTR is set; an Uno-type board restarts with every change of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortInfo:
+    device: str
+    by_id: str | None  # keeps its name over a re-plug
+    vid: int | None
+    pid: int | None
+    serial_number: str | None
+    description: str
+    latency_timer_ms: int | None  # FTDI adapters only
+
+    @property
+    def usb_id(self) -> str | None:
+        """As `--port` takes it: VID:PID or VID:PID:SERIAL."""
+        if self.vid is None or self.pid is None:
+            return None
+        tail = f":{self.serial_number}" if self.serial_number else ""
+        return f"{self.vid:04x}:{self.pid:04x}{tail}"
+
+    def remedy(self) -> str | None:
+        """What to do about an adapter that holds answers back."""
+        if self.latency_timer_ms is None or self.latency_timer_ms <= FTDI_MS:
+            return None
+        name = Path(self.device).name
+        return (
+            f"{self.device}: the FTDI latency timer is {self.latency_timer_ms} ms; answers wait that long and the clock bound "
+            f"stays too wide to arm. Now: echo {FTDI_MS} | sudo tee {_USB_SERIAL}/{name}/latency_timer . For good, in "
+            f'/etc/udev/rules.d/99-ftdi.rules: ACTION=="add", SUBSYSTEM=="usb-serial", DRIVERS=="ftdi_sio", '
+            f'ATTR{{latency_timer}}="{FTDI_MS}"'
+        )
+
+
+def list_serial_ports() -> list[PortInfo]:
+    """Every port this computer knows, most likely boards (USB) first."""
+    names = _names_by_id()
+    ports = [
+        PortInfo(
+            device=port.device,
+            by_id=names.get(os.path.realpath(port.device)),
+            vid=port.vid,
+            pid=port.pid,
+            serial_number=port.serial_number,
+            description=port.description or "",
+            latency_timer_ms=latency_timer_ms(port.device),
+        )
+        for port in list_ports.comports()
+    ]
+    return sorted(ports, key=lambda port: (port.vid is None, port.device))
+
+
+def latency_timer_ms(device: str, sysfs: Path = _USB_SERIAL) -> int | None:
+    try:
+        return int((sysfs / Path(os.path.realpath(device)).name / "latency_timer").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _names_by_id(folder: Path = _SERIAL_BY_ID) -> dict[str, str]:
+    """Some systems have no such folder (systemd 252): then VID:PID:SERIAL is the lasting name."""
+    try:
+        return {os.path.realpath(link): str(link) for link in folder.iterdir()}
+    except OSError:
+        return {}
+
+
+def resolve(wanted: str, ports: list[PortInfo] | None = None) -> str:
+    """A device path for what the user wrote: a path as it is, VID:PID or VID:PID:SERIAL as it is plugged now."""
+    if wanted.startswith(("/", ".", "COM")) or Path(wanted).exists():
+        return wanted
+    known = list_serial_ports() if ports is None else ports
+    found = [port.device for port in known if port.usb_id is not None and _matches(port.usb_id, wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise PortError(
+            f"{wanted}: {len(found)} ports match ({', '.join(found)}); add the serial number: VID:PID:SERIAL"
+        )
+    raise PortError(f"{wanted}: no such port is plugged in; `station ports list` shows those that are")
+
+
+def _matches(usb_id: str, wanted: str) -> bool:
+    have, want = usb_id.lower().split(":"), wanted.lower().split(":")
+    return have[: len(want)] == want
+
+
+class SerialTransport:
+    """Implements link.Transport for a path (a pseudo-terminal too), VID:PID or VID:PID:SERIAL."""
+
+    def __init__(self, wanted: str, settings: PortSettings | None = None) -> None:
+        self.wanted = wanted
+        self.name = wanted
+        self._settings = settings or PortSettings()
+        self._identity: str | None = None  # of the board we had, to find it under another name
+        self._serial: serial.Serial | None = None
+        self._fd = -1
+        self._poller = select.poll()
+
+    def open(self) -> None:
+        self.close()
+        device = self._device_now()
+        port = serial.Serial(None, baudrate=self._settings.baud, timeout=0, write_timeout=1, exclusive=True)
+        port.port = device
+        port.dtr = self._settings.dtr
+        try:
+            port.open()
+            fd = port.fileno()
+            _keep_lines_on_close(fd)
+            os.set_blocking(fd, False)
+        except _GONE as error:
+            with contextlib.suppress(*_GONE):
+                port.close()
+            raise PortError(_why_not_open(device, error)) from error
+        self._serial, self._fd, self.name = port, fd, device
+        self._poller = select.poll()
+        self._poller.register(fd, select.POLLIN)
+        self._identity = self._identity or _identity_of(device)
+
+    def read(self) -> bytes:
+        try:
+            if not self._poller.poll(0):
+                return b""
+            data = os.read(self._need_fd(), READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except _GONE as error:
+            raise PortError(f"{self.name}: gone ({error}); is the cable in?") from error
+        if not data:
+            # A terminal without data never polls as readable: this is the end of it.
+            raise PortError(f"{self.name}: unplugged")
+        return data
+
+    def write(self, data: bytes) -> int:
+        try:
+            return os.write(self._need_fd(), data)
+        except BlockingIOError:
+            return 0
+        except _GONE as error:
+            raise PortError(f"{self.name}: gone while writing ({error}); is the cable in?") from error
+
+    def wait(self, timeout_s: float) -> None:
+        with contextlib.suppress(*_GONE):
+            if self._fd < 0:
+                select.select([], [], [], timeout_s)
+            else:
+                self._poller.poll(timeout_s * 1000)
+
+    def close(self) -> None:
+        port, self._serial, self._fd = self._serial, None, -1
+        if port is not None:
+            with contextlib.suppress(*_GONE):
+                port.close()
+
+    def _need_fd(self) -> int:
+        if self._fd < 0:
+            raise PortError(f"{self.name}: not open")
+        return self._fd
+
+    def _device_now(self) -> str:
+        """Where it is now: a board that was re-plugged may come back as another ttyACM."""
+        device = resolve(self.wanted)
+        if self._identity is not None and not Path(device).exists():
+            with contextlib.suppress(PortError):
+                return resolve(self._identity)
+        return device
+
+
+def _identity_of(device: str) -> str | None:
+    real = os.path.realpath(device)
+    return next((port.usb_id for port in list_serial_ports() if port.device == real and port.serial_number), None)
+
+
+def _keep_lines_on_close(fd: int) -> None:
+    """Without HUPCL the next program that opens the port does not restart the board by a change of DTR."""
+    attributes = termios.tcgetattr(fd)
+    attributes[2] &= ~termios.HUPCL
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def _why_not_open(device: str, error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOENT:
+        return f"{device}: no such port; is the board plugged in? `station ports list` shows what is"
+    if number == errno.EACCES:
+        return f"{device}: not allowed; add your user to the port's group: sudo usermod -aG dialout $USER, then log in again"
+    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
+        return f"{device}: in use by another program (another station, a serial monitor, ModemManager?)"
+    return f"{device}: cannot be opened: {error}"
