@@ -29,6 +29,7 @@ _FUNCTIONS: Final[dict[str, tuple[object, tuple[object, ...]]]] = {
     "sc_set_input": (None, (_CORE, c_uint8, c_uint8, c_uint64)),
     "sc_tick": (None, (_CORE, c_uint64)),
     "sc_next_due_us": (c_uint64, (_CORE,)),
+    "sc_next_edge_us": (c_uint64, (_CORE,)),
     "sc_wake_count": (c_int64, (_CORE,)),
     "sc_outputs": (c_uint32, (_CORE,)),
     "sc_levels": (c_uint32, (_CORE,)),

@@ -59,12 +59,16 @@ static uint64_t wake_count_us(const sc_core *core) {
     return e->changed_us + (counts << 32) / e->rate_q32;
 }
 
-uint64_t sc_next_due_us(const sc_core *core) {
+uint64_t sc_next_edge_us(const sc_core *core) {
     uint64_t due = sc_min_u64(core->schedule_due_us, wake_count_us(core));
-    if (core->armed) due = sc_min_u64(due, core->lease_until_us);
+    return core->armed ? sc_min_u64(due, core->lease_until_us) : due;
+}
+
+uint64_t sc_next_due_us(const sc_core *core) {
+    uint64_t due = sc_next_edge_us(core);
     if (core->session == 0) return due;
     if (core->has_encoder) due = sc_min_u64(due, core->encoder_report_us);
-    if (core->ring_used > 0) due = sc_min_u64(due, core->ring_sent == 0 ? 0 : core->resend_us);
+    if (core->ring_used > 0) due = sc_min_u64(due, core->events_fresh ? 0 : core->resend_us);
     return due;
 }
 

@@ -11,6 +11,7 @@ void sc_event_push(sc_core *core, sc_event event) {
     }
     core->ring[(core->ring_first + core->ring_used) % SC_RING] = event;
     core->ring_used++;
+    core->events_fresh = true;
 }
 
 /* FIRED when `miss` is 0. */
@@ -60,6 +61,7 @@ static uint16_t send_from(sc_core *core, uint16_t skip) {
 /* New ones at once; without an acknowledgement the oldest few again every 10 ms. */
 void sc_events_pump(sc_core *core, uint64_t now_us) {
     if (core->session == 0 || core->ring_used == 0) return;
+    core->events_fresh = false;
     bool again = core->ring_sent > 0 && now_us >= core->resend_us;
     if (again || core->ring_sent == 0) core->resend_us = now_us + RESEND_US;
     uint16_t skip = 0, n = 1;

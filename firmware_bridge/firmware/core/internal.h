@@ -173,6 +173,7 @@ struct sc_core {
     uint32_t first_seq;
     uint16_t events_lost;
     uint64_t resend_us;
+    bool events_fresh; /* pushed since the last pump */
 
     sc_edge edge[SC_EDGES];
     uint16_t edge_first, edge_used;

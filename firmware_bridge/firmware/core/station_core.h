@@ -43,6 +43,8 @@ SC_API void sc_set_input(sc_core *core, uint8_t pin, uint8_t level, uint64_t now
 SC_API void sc_tick(sc_core *core, uint64_t now_us);
 /* When sc_tick is needed next at the latest, if neither bytes nor counts come; may lie in the past. */
 SC_API uint64_t sc_next_due_us(const sc_core *core);
+/* The part of it that moves outputs: what a HAL that can sleep only roughly should be awake for early. */
+SC_API uint64_t sc_next_edge_us(const sc_core *core);
 /* The count at which sc_tick is needed next; INT64_MAX when no command waits for one. */
 SC_API int64_t sc_wake_count(const sc_core *core);
 
