@@ -27,7 +27,9 @@ LEARN_RATE = 0.03  # per frame: about a second at 30 frames/s
 SPREAD_EVERY_FRAMES = 8
 ORDINARY_REACH = np.array([2.2, 2.2, 2.2])  # spreads below which 97 % of belt lie if it strays like a bell curve
 LONGEST_TAILS = 2.5
-STRUCTURE_FRAMES = 25  # strange since the first frame and unchanged for so long on a moving belt: part of the machine
+# Strange since the first frame and unchanged while so much belt passed, in at least so many frames: part of the machine.
+STRUCTURE_TRAVEL_MM = 160.0
+STRUCTURE_FRAMES = 6
 STRUCTURE_CHANGE = 8.0  # grey levels that count as unchanged
 RELEARN_SHARE = 0.75  # of the picture strange at once: the scene changed, not the items
 RELEARN_FRAMES = 15
@@ -54,6 +56,7 @@ class BeltAppearance:
         self._level = np.ones((1, 1, 3), np.float32)
         self._never_belt = np.zeros((1, 1), bool)  # strange in every frame so far
         self._still_frames = np.zeros((1, 1), np.uint8)
+        self._still_mm = np.zeros((1, 1), np.float32)
         self._before: Picture | None = None
         self._frames = 0
         self._flooded = 0
@@ -81,16 +84,16 @@ class BeltAppearance:
         """Brightness of the last picture less the belt's average: texture and items, without the machine."""
         return self._residual[..., 0]
 
-    def learn(self, picture: Picture, strange: Mask, moving: bool) -> None:
-        """Take the pixels that are belt into the average. `strange` covers items with a margin."""
+    def learn(self, picture: Picture, strange: Mask, step_mm: float) -> None:
+        """Take the pixels that are belt into the average. `strange` covers items with a margin; 0 mm: the belt rests."""
         assert self._mean is not None
         if self._frames % SPREAD_EVERY_FRAMES == 0:
             self._measure_tails(strange)
         self._frames += 1
-        if not moving:
+        if step_mm <= 0:
             self._before = None
             return
-        self._find_structure(picture, strange)
+        self._find_structure(picture, strange, step_mm)
         as_lit = picture / self._level
         rate = np.where(strange == 0, np.float32(LEARN_RATE), np.float32(0))[..., None]
         self._mean += (as_lit - self._mean) * rate
@@ -104,6 +107,7 @@ class BeltAppearance:
         self._mean = np.broadcast_to(line, picture.shape).copy()
         self._never_belt = np.ones(picture.shape[:2], bool)
         self._still_frames = np.zeros(picture.shape[:2], np.uint8)
+        self._still_mm = np.zeros(picture.shape[:2], np.float32)
         self._before = None
         self._frames = 0
         self._flooded = 0
@@ -145,7 +149,7 @@ class BeltAppearance:
         reach = np.array([np.percentile(plane[belt], 97) for plane in planes]) / ORDINARY_REACH
         self._tails = np.clip(self._tails * (1 + 0.5 * (reach - 1)), 1.0, LONGEST_TAILS).astype(np.float32)
 
-    def _find_structure(self, picture: Picture, strange: Mask) -> None:
+    def _find_structure(self, picture: Picture, strange: Mask, step_mm: float) -> None:
         """Arms and rails that were there from the start and never move with the belt become part of the average."""
         assert self._mean is not None
         self._never_belt &= strange > 0
@@ -155,8 +159,9 @@ class BeltAppearance:
             change = cv2.absdiff(picture, self._before).max(axis=2)
             still = (change < STRUCTURE_CHANGE) & self._never_belt
             self._still_frames = np.where(still, np.minimum(self._still_frames + 1, 250), 0).astype(np.uint8)
+            self._still_mm = np.where(still, self._still_mm + np.float32(step_mm), np.float32(0))
         self._before = picture.copy()
-        structure = self._still_frames >= STRUCTURE_FRAMES
+        structure = (self._still_mm >= STRUCTURE_TRAVEL_MM) & (self._still_frames >= STRUCTURE_FRAMES)
         if structure.any():
             self._mean[structure] = (picture / self._level)[structure]
             self._never_belt &= ~structure

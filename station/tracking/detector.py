@@ -36,14 +36,14 @@ class Detector:
         self._appearance = BeltAppearance(along_rows)
         self._margin = np.ones((ITEM_MARGIN_PX, ITEM_MARGIN_PX), np.uint8)
 
-    def find(self, frame: Frame, moving: bool = True) -> list[Detection]:
-        """Items in the frame. `moving` says whether the belt moves fast enough to learn its look."""
+    def find(self, frame: Frame, step_mm: float) -> list[Detection]:
+        """Items in the frame. `step_mm`: belt travel since the last one; 0 where it is too slow to learn the belt's look."""
         picture, scale = self._reduced(frame.bgr)
         self.scale = scale
         strangeness = self._appearance.compare(picture)
         strange = self._strange(strangeness)
         shapes = [s for s in shapes_in(strange, self._limits(scale)) if self._has_rim(s, strangeness)]
-        self._appearance.learn(picture, self._covered(strange, shapes), moving)
+        self._appearance.learn(picture, self._covered(strange, shapes), step_mm)
         return [_detection(shape, scale, frame.bgr) for shape in shapes]
 
     @property
@@ -83,6 +83,7 @@ class Detector:
             min_area=0.4 * item**2,
             min_thickness=0.3 * item,
             max_length=self._config.max_item_mm * px_per_mm,
+            seam_thickness=1.4 * item,
             close=max(3, int(self._config.min_gap_mm * px_per_mm)),
             along_rows=self._along_rows,
         )

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask: TypeAlias = NDArray[np.uint8]  # (h, w), 0 or 255
+Contour: TypeAlias = NDArray[np.int32]  # (N, 1, 2), x y
 Hull: TypeAlias = NDArray[np.float32]  # (N, 2), x y, pixel centres at +0.5
 
 NECK_SHARE = 0.55  # of the thinner lobe's thickness: narrower is a touch, wider a waist
 SPLIT_SOLIDITY = 0.88  # area over hull area below which a shape may be two
+SEAM_SPAN = 0.9  # of the belt's width
 LOBE_SHARE = 0.18  # of the whole: less is a corner, not an item
 GROWN_PX = 1.0  # by how much smoothing and edges widen a shape, on each side
 
@@ -37,23 +39,44 @@ class ShapeLimits:
     min_area: float
     min_thickness: float
     max_length: float
+    seam_thickness: float  # thinner strips across the whole belt are seams
     close: int  # holes and gaps up to this are closed
     along_rows: bool  # the belt runs along the picture's rows' axis (down or up)
 
 
 def shapes_in(mask: Mask, limits: ShapeLimits) -> list[Shape]:
     size = limits.close | 1
-    closed = cv2.morphologyEx(_framed(mask, size), cv2.MORPH_CLOSE, _disc(size))[size:-size, size:-size]
-    contours, _ = cv2.findContours(np.ascontiguousarray(closed), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    framed = cv2.morphologyEx(_framed(mask, size), cv2.MORPH_CLOSE, _disc(size))
+    closed = np.asarray(framed[size:-size, size:-size], np.uint8).copy()
     found: list[Shape] = []
-    for contour in contours:
+    for contour in _off_seams(closed, _contours(closed), limits):
         if cv2.contourArea(contour) < 0.6 * limits.min_area:
             continue
-        for part in _parts(np.asarray(contour, np.int32), limits):
+        for part in _parts(contour, limits):
             shape = _shape(part, mask.shape, limits.along_rows)
             if shape is not None and _plausible(shape, limits):
                 found.append(shape)
     return found
+
+
+def _contours(mask: Mask) -> list[Contour]:
+    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return [np.asarray(contour, np.int32) for contour in found]
+
+
+def _off_seams(mask: Mask, contours: list[Contour], limits: ShapeLimits) -> list[Contour]:
+    """A strip from one side of the belt to the other is a seam: what is thin along the travel is taken out of it."""
+    across = 0 if limits.along_rows else 1
+    wide = SEAM_SPAN * mask.shape[1 - across]
+    seams = [contour for contour in contours if np.ptp(contour[:, 0, across]) >= wide]
+    if not seams:
+        return contours
+    strips = np.zeros_like(mask)
+    cv2.drawContours(strips, seams, -1, 255, cv2.FILLED)
+    length = max(3, int(limits.seam_thickness))
+    bar = np.ones((length, 1) if limits.along_rows else (1, length), np.uint8)
+    thick = np.asarray(cv2.morphologyEx(strips, cv2.MORPH_OPEN, bar), np.uint8)
+    return [c for c in contours if np.ptp(c[:, 0, across]) < wide] + _contours(thick)
 
 
 def _framed(mask: Mask, size: int) -> Mask:
@@ -72,7 +95,7 @@ def _plausible(shape: Shape, limits: ShapeLimits) -> bool:
     return shape.area >= limits.min_area * (1.0 if shape.whole else 0.4) and not (thin and shape.whole)
 
 
-def _shape(contour: NDArray[np.int32], frame: tuple[int, ...], along_rows: bool) -> Shape | None:
+def _shape(contour: Contour, frame: tuple[int, ...], along_rows: bool) -> Shape | None:
     points = contour[:, 0]
     if len(points) < 4:
         return None
@@ -96,7 +119,7 @@ def _shrunk(hull: Hull, frame: tuple[int, ...]) -> Hull:
     return np.asarray(np.where(hull > far - 1.0, far, inner), np.float32)
 
 
-def _parts(contour: NDArray[np.int32], limits: ShapeLimits) -> list[NDArray[np.int32]]:
+def _parts(contour: Contour, limits: ShapeLimits) -> list[Contour]:
     """The contour, or its lobes if it has a neck."""
     hull_area = cv2.contourArea(cv2.convexHull(contour))
     (_, _), sides, _ = cv2.minAreaRect(contour)
@@ -109,7 +132,7 @@ def _parts(contour: NDArray[np.int32], limits: ShapeLimits) -> list[NDArray[np.i
     labels = _lobes(filled)
     if labels is None:
         return [contour]
-    parts: list[NDArray[np.int32]] = []
+    parts: list[Contour] = []
     for label in range(1, int(labels.max()) + 1):
         lobe = np.where(labels == label, 255, 0).astype(np.uint8)
         outer, _ = cv2.findContours(lobe, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(left - 1, top - 1))

@@ -126,12 +126,7 @@ class Tracker:
         """Sightings that are no new item: a merger, a piece, an item that stands still. Returns the rest."""
         rest = []
         for sighting in left:
-            inside = [
-                item
-                for item in self._known
-                if item.seen_now is None
-                and share_inside(self._visible(item.footprint, travel_mm), sighting.footprint) > COVERED
-            ]
+            inside = [item for item in self._known if item.seen_now is None and self._lies(item, sighting, travel_mm)]
             still = self._standing(sighting, travel_mm)
             if len(inside) > 1:
                 for item in inside:
@@ -141,10 +136,15 @@ class Tracker:
                 inside[0].restart(sighting, now_ns, travel_mm)
             elif still is not None:
                 still.stood_still(sighting, now_ns, travel_mm)
-            elif not any(share_inside(sighting.footprint, i.footprint.grown(PIECE_MM)) > 0.9 for i in self._known):
+            elif not any(_is_piece(sighting, item) for item in self._known):
                 rest.append(sighting)
         self._mark_mergers(seen, now_ns, travel_mm)
         return rest
+
+    def _lies(self, item: KnownItem, sighting: Sighting, travel_mm: float) -> bool:
+        """Whether the item lies under a sighting that was not close enough to be assigned to it."""
+        shown = self._visible(item.footprint, travel_mm)
+        return share_inside(shown, sighting.footprint) > COVERED or _is_piece(sighting, item)
 
     def _mark_mergers(self, seen: Sequence[Sighting], now_ns: int, travel_mm: float) -> None:
         """A track that vanished under another's detection is merged with it; both stay."""
@@ -213,3 +213,7 @@ class Tracker:
         """Its rest lies at the downstream edge, not at the upstream one (a belt may run back a little)."""
         near, far = self._window(travel_mm)
         return item.footprint.along_mm > (near + far) / 2
+
+
+def _is_piece(sighting: Sighting, item: KnownItem) -> bool:
+    return share_inside(sighting.footprint, item.footprint.grown(PIECE_MM)) > 0.9

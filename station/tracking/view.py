@@ -75,8 +75,7 @@ class View:
         eye = self._opened(frame)
         step_ns = frame.captured_ns - self._last.captured_ns if self._last else 0
         travelled = self._travel(frame, step_ns)
-        moving = self._moving(travelled, step_ns)
-        detections = eye.detector.find(frame, moving)
+        detections = eye.detector.find(frame, self._learnt_step_mm(travelled, step_ns))
         seen_mm = self._watch_motion(eye, step_ns)
         if travelled is None:
             travelled = self.travel_mm + (seen_mm or 0.0)
@@ -126,14 +125,17 @@ class View:
         self.source = TravelSource.PICTURE
         return None
 
-    def _moving(self, travelled_mm: float | None, step_ns: int) -> bool:
-        slowest_mm_s = self._config.detector.min_update_speed_m_s * 1e3
-        if travelled_mm is None:
-            known = self.picture_speed_mm_s
-            return known is None or self._frames < LEARNING_FRAMES or known >= slowest_mm_s
+    def _learnt_step_mm(self, travelled_mm: float | None, step_ns: int) -> float:
+        """Travel since the last frame, 0 where the belt is too slow for its look to be learnt."""
         if self._last is None or step_ns <= 0:
-            return False
-        return (travelled_mm - self.travel_mm) * 1e9 / step_ns >= slowest_mm_s
+            return 0.0
+        slowest_mm = self._config.detector.min_update_speed_m_s * 1e3 * step_ns / 1e9
+        if travelled_mm is not None:
+            step_mm = travelled_mm - self.travel_mm
+            return step_mm if step_mm >= slowest_mm else 0.0
+        known = self.picture_speed_mm_s
+        step_mm = (known or 0.0) * step_ns / 1e9
+        return max(step_mm, slowest_mm) if self._frames < LEARNING_FRAMES else step_mm if step_mm >= slowest_mm else 0.0
 
     def _watch_motion(self, eye: _Eye, step_ns: int) -> float | None:
         """What the pictures say of the travel since the last frame."""
