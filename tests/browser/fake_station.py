@@ -8,42 +8,66 @@ import json
 import select
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from firmware_bridge.messages import LinkState
 from station.config import PanelConfig
+from station.datatypes import (
+    Decision,
+    DecisionReason,
+    ItemRecord,
+    OrientedBox,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Track,
+)
 from station.panel.process import PanelProcess
+from station.panel.snapshot import Mark, SeenCamera, SeenItem, Snapshot
+from station.panel.values import PageFacts, page_values
 
 WIDTH_PX, HEIGHT_PX = 1280, 800
 BITS, BIT_PX = 48, 20  # the bar code: one block per bit of the time in microseconds, along the top edge
+KINDS = [
+    ("recyclable", (190, 150, 60), Mark.DIVERT),
+    ("organic", (60, 120, 90), Mark.PASS),
+    ("recyclable", (90, 90, 170), Mark.MISSED),
+    ("", (120, 120, 120), Mark.UNDECIDED),
+    ("organic", (50, 100, 130), Mark.PASS),
+    ("recyclable", (200, 190, 170), Mark.DIVERT),
+]
 
 
 def say(values: dict[str, Any]) -> None:
     print(json.dumps(values), flush=True)
 
 
-def draw(now_ns: int, camera: int) -> tuple[np.ndarray[Any, Any], list[dict[str, Any]]]:
+def draw(now_ns: int, camera: int) -> tuple[np.ndarray[Any, Any], tuple[SeenItem, ...]]:
     """A textured belt with cards that travel down, and where they are."""
     rng = np.random.default_rng(7)
     shift = int(now_ns / 1e9 * 320) % HEIGHT_PX
     tile = rng.normal(74 + 12 * camera, 7, (HEIGHT_PX, WIDTH_PX // 8)).clip(0, 255).astype(np.uint8)
     belt = np.roll(np.repeat(tile, 8, axis=1), shift, axis=0)
     picture = cv2.cvtColor(belt, cv2.COLOR_GRAY2BGR)
-    boxes = []
-    kinds = [("recyclable", (190, 150, 60), "eject"), ("organic", (60, 120, 90), "pass"), ("recyclable", (90, 90, 170), "unsure")]
-    for n in range(6):
-        top = int(now_ns / 1e9 * 320 + n * 190) % (HEIGHT_PX + 190) - 190
-        left = 60 + (n * 397) % 1000
-        label, colour, status = kinds[n % 3]
-        cv2.rectangle(picture, (left, top), (left + 150, top + 170), colour, -1)
-        cv2.rectangle(picture, (left + 14, top + 14), (left + 136, top + 60), tuple(c + 40 for c in colour), -1)
-        if top > -100:
-            box = [left, max(0, top), left + 150, min(HEIGHT_PX, top + 170)]
-            confidence = 0.48 if status == "unsure" else 0.97 - 0.04 * n
-            boxes.append({"track_id": 400 + n, "box": box, "label": label, "confidence": confidence, "status": status})
-    return picture, boxes
+    seen = []
+    for n, (label, colour, mark) in enumerate(KINDS):
+        along_px = int(now_ns / 1e9 * 320 + n * 190) % (HEIGHT_PX + 190) - 95
+        box = OrientedBox(130 + (n * 397) % 1000, along_px, 170, 130, [0, 25, -40, 80, 10, 60][n])
+        corners = cv2.boxPoints(((box.cx_px, box.cy_px), (box.length_px, box.width_px), box.angle_deg)).astype(int)
+        cv2.fillPoly(picture, [corners], colour)
+        cv2.line(picture, corners[0].tolist(), corners[2].tolist(), tuple(c + 40 for c in colour), 9)
+        if mark is Mark.UNDECIDED:
+            seen.append(SeenItem(400 + n, box))
+        else:
+            gates = (2, 3) if mark is Mark.DIVERT else ()
+            seen.append(
+                SeenItem(400 + n, box, label, 0.97 - 0.04 * n, mark, gates, "late" if mark is Mark.MISSED else "")
+            )
+    return picture, tuple(seen)
 
 
 def stamp(picture: np.ndarray[Any, Any], now_us: int) -> None:
@@ -52,56 +76,60 @@ def stamp(picture: np.ndarray[Any, Any], now_us: int) -> None:
         picture[0:BIT_PX, bit * BIT_PX : (bit + 1) * BIT_PX] = value
 
 
-def items(now_ns: int) -> list[dict[str, Any]]:
-    rows = []
-    newest = now_ns // 400_000_000
-    for track_id in range(newest, newest - 12, -1):
-        outcome, reason = ("passed", "none") if track_id % 2 else ("ejected", "none")
-        if track_id % 9 == 0:
-            outcome, reason = "missed", "late"
-        if track_id % 13 == 0:
-            outcome, reason = "unconfirmed", "no_report"
-        rows.append(
-            {
-                "track_id": track_id % 100_000,
-                "camera": "camera0",
-                "label": "organic" if track_id % 2 else "recyclable",
-                "confidence": 0.6 + (track_id * 37 % 40) / 100,
-                "bin": "residue" if track_id % 2 else "product",
-                "outcome": outcome,
-                "reason": reason,
-                "settled_ns": track_id * 400_000_000,
-                "slack_ms": None if track_id % 2 else 180.0 + track_id % 50,
-            }
-        )
-    return rows
+def record(track_id: int) -> ItemRecord:
+    settled_ns = track_id * 400_000_000
+    kind, reason = (
+        (OutcomeKind.PASSED, OutcomeReason.NONE) if track_id % 2 else (OutcomeKind.EJECTED, OutcomeReason.NONE)
+    )
+    if track_id % 9 == 0:
+        kind, reason = OutcomeKind.MISSED, OutcomeReason.LATE
+    if track_id % 13 == 0:
+        kind, reason = OutcomeKind.UNCONFIRMED, OutcomeReason.NO_REPORT
+    label, bin_name = ("organic", "residue") if track_id % 2 else ("recyclable", "product")
+    slack_ms = None if track_id % 2 else 180.0 + track_id % 50
+    track = Track(track_id, "camera0", 0, 300, 120, 90, 2, 0, 0, 5, True, None)
+    decision = Decision(track_id, label, 0.6 + (track_id * 37 % 40) / 100, bin_name, DecisionReason.MATCHED, 3, 0, None)
+    return ItemRecord(track, 3, None, decision, None, None, Outcome(track_id, kind, reason, settled_ns, None, slack_ms))
 
 
-def state(now_ns: int, changes: dict[str, Any]) -> dict[str, Any]:
-    n = now_ns // 100_000_000 % 100_000
-    counts = {
-        "total": n + 7, "in_flight": 7, "ejected": n // 2, "passed": n - n // 2 - n // 40 - n // 900,
-        "missed": n // 40, "unconfirmed": n // 900,
-        "missed_by_reason": {"late": n // 80, "neighbour": n // 40 - n // 80}, "unconfirmed_by_reason": {"no_report": n // 900},
-    }  # fmt: skip
-    return {
-        "at_ns": now_ns,
-        "mode": {"simulation": True, "no_diverts": False},
-        "machine": {"state": "Execute", "number": 6, "reason": "start by operator", "since_ns": now_ns - 754_000_000_000},
-        "link": {"state": "armed", "port": "virtual", "timing": "device", "sync_bound_us": 140, "retries": 0},
-        "cameras": [
-            {"id": "camera0", "live": True, "fps": 29.9, "dropped": 2, "text": ""},
-            {"id": "camera1", "live": True, "fps": 29.8, "dropped": 0, "text": ""},
-        ],
-        "belt": {"speed_m_s": 1.002},
-        "counts": counts,
-        "latency_ms": {"p50": 31.4, "p99": 58.2, "budget": 100},
-        "slack_ms": {"p1": 64.0, "p50": 182.0},
-        "items": items(now_ns),
-        "alarms": [],
-        "events": [],
-        **changes,
-    }  # fmt: skip
+def state(now_ns: int, cameras: dict[str, SeenCamera], changes: dict[str, Any]) -> dict[str, Any]:
+    n = now_ns // 100_000_000
+    missed, unconfirmed = n // 40, n // 900
+    snapshot = Snapshot(
+        made_ns=now_ns,
+        state="EXECUTE",
+        state_reason="start by operator",
+        link=LinkState.ARMED,
+        simulated=True,
+        latency_p50_ms=31.4,
+        latency_p99_ms=58.2,
+        latency_budget_ms=100,
+        by_outcome={
+            OutcomeKind.EJECTED: n // 2,
+            OutcomeKind.PASSED: n - n // 2 - missed - unconfirmed,
+            OutcomeKind.MISSED: missed,
+            OutcomeKind.UNCONFIRMED: unconfirmed,
+        },
+        in_flight=7,
+        cameras=cameras,
+    )
+    facts = PageFacts(
+        state_number=6,
+        state_since_ns=now_ns - 754_000_000_000,
+        reasons={
+            (OutcomeKind.MISSED, OutcomeReason.LATE): missed // 2,
+            (OutcomeKind.MISSED, OutcomeReason.NEIGHBOUR): missed - missed // 2,
+            (OutcomeKind.UNCONFIRMED, OutcomeReason.NO_REPORT): unconfirmed,
+        },
+        slack_p1_ms=64.0,
+        slack_p50_ms=182.0,
+        belt_speed_m_s=1.002,
+        link_port="virtual",
+        link_timing="device",
+        sync_bound_us=140,
+        recent=[record(track_id) for track_id in range(now_ns // 400_000_000 - 11, now_ns // 400_000_000 + 1)],
+    )
+    return {**page_values(snapshot, facts), **changes}
 
 
 def heard() -> dict[str, Any]:
@@ -119,23 +147,23 @@ def main() -> None:
     panel = PanelProcess(config, "Line 3", on_stop=lambda: say({"stop": time.monotonic_ns()}))
     say({"url": panel.start(), "pid": panel.pid})
     changes: dict[str, Any] = {}
-    frame_id = 0
     due_s = time.monotonic()
     while not changes.get("end"):
         changes |= heard()
         now_ns = time.monotonic_ns()
-        frames, pictures = {}, {}
-        for camera in range(2):
-            name = f"camera{camera}"
+        frames: dict[str, Any] = {}
+        cameras: dict[str, SeenCamera] = {}
+        for number in range(2):
+            name = f"camera{number}"
+            cameras[name] = SeenCamera(name, now_ns, name not in changes.get("lost", ()), 29.9, 2 * number)
             if name in panel.watched and not changes.get("freeze"):
-                frames[name], boxes = draw(now_ns, camera)
+                frames[name], seen = draw(now_ns, number)
                 captured_ns = time.monotonic_ns()
                 stamp(frames[name], captured_ns // 1000)
-                frame_id += 1
-                pictures[name] = {"frame_id": frame_id, "captured_ns": captured_ns, "boxes": boxes}
-        values = {k: v for k, v in changes.items() if k not in ("freeze", "quiet", "report")}
+                cameras[name] = replace(cameras[name], captured_ns=captured_ns, items=seen)
+        values = {key: value for key, value in changes.items() if key not in ("freeze", "quiet", "report", "lost")}
         if not changes.get("quiet"):
-            panel.publish({**state(now_ns, values), "pictures": pictures}, frames)
+            panel.publish(state(now_ns, cameras, values), frames)
         for command in panel.commands():
             say(command)
         if changes.pop("report", False):

@@ -35,21 +35,22 @@ export function showMode(state) {
 export function showMachine(state, nowMsOfStation) {
   const machine = state.machine ?? {};
   const name = stateName(machine);
+  const abnormal = FAULTS.includes(name);
   setText("machine-state", word(STATES, name));
   byId("machine-state").title = `${name} (PackML ${machine.number ?? "?"})`;
-  const since = machine.since_ns === undefined || nowMsOfStation === null ? "" : ` · for ${ago(nowMsOfStation - machine.since_ns / 1e6)}`;
+  const since = machine.since_ns == null || nowMsOfStation === null ? "" : ` · for ${ago(nowMsOfStation - machine.since_ns / 1e6)}`;
   setText("machine-reason", `${name}: ${machine.reason || "no reason given"}${since}`);
-  byId("machine-mark").className = `mark ${RUNS.includes(name) ? "runs" : FAULTS.includes(name) ? "fault" : "waits"}`;
-  byId("machine-mark").closest("section").classList.toggle("fault", FAULTS.includes(name));
+  byId("machine-mark").className = `mark ${RUNS.includes(name) ? "runs" : abnormal ? "fault" : "waits"}`;
+  byId("machine-mark").closest("section").classList.toggle("fault", abnormal);
   return name;
 }
 
 export function showLinks(state) {
   const link = state.link;
   const good = ["ready", "armed"].includes(link?.state);
-  const controller = link?.state ? word({}, link.state) : "none";
-  setLink("link-controller", controller, link?.state && !good ? "bad" : "");
-  byId("link-controller").title = link ? `${link.port ?? ""} timing ${link.timing ?? "?"}, clock ±${link.sync_bound_us ?? "?"} µs, ${link.retries ?? 0} retries` : "";
+  setLink("link-controller", link?.state ?? "none", link?.state && !good ? "bad" : "");
+  const facts = [link?.detail, link?.port, link?.timing && `${link.timing} timing`, link?.sync_bound_us && `clock ±${link.sync_bound_us} µs`];
+  byId("link-controller").title = facts.filter(Boolean).join(", ");
   const speed = state.belt?.speed_m_s;
   const stands = typeof speed === "number" && Math.abs(speed) < 0.05;
   setLink("link-belt", typeof speed === "number" ? (stands ? "stands" : `${number(speed, 2)} m/s`) : "unknown", stands || speed == null ? "warn" : "");
@@ -95,7 +96,7 @@ export function showTiming(state) {
   const budget = latency.budget ?? 100;
   gauge("gauge-latency", [latency.p50, latency.p99], budget, `p50 ${number(latency.p50)} · p99 ${number(latency.p99)} ms`, latency.p99 > budget);
   const slack = state.slack_ms ?? {};
-  gauge("gauge-slack", [slack.p1, slack.p50], null, `p1 ${number(slack.p1)} · p50 ${number(slack.p50)} ms`, slack.p1 < 0);
+  gauge("gauge-slack", [slack.p1, slack.p50], null, `p1 ${number(slack.p1)} · p50 ${number(slack.p50)} ms`, typeof slack.p1 === "number" && slack.p1 < 0);
 }
 
 // Two bars on one scale; a mark where the budget ends.
@@ -152,7 +153,7 @@ function alarmRow(alarm, act) {
   row.append(element("span", "shape", shape), what, element("span", "do", alarm.action ?? ""));
   const acts = element("span", "acts");
   if (!alarm.acknowledged) acts.append(actButton("Acknowledge", () => act({ command: "acknowledge", alarm: alarm.id })));
-  if (alarm.active && !alarm.shelved) acts.append(actButton("Shelve 30 min", () => act({ command: "shelve", alarm: alarm.id, minutes: 30 })));
+  if (alarm.active && !alarm.shelved && !alarm.words_only) acts.append(actButton("Shelve 30 min", () => act({ command: "shelve", alarm: alarm.id, minutes: 30 })));
   if (alarm.shelved) acts.append(actButton("Unshelve", () => act({ command: "unshelve", alarm: alarm.id })));
   row.append(acts);
   return row;
