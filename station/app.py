@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 
+from firmware_bridge.conversation import SessionSettings
+from firmware_bridge.link import SerialController
 from firmware_bridge.messages import DeviceConfig, GateConfig
+from firmware_bridge.serial_port import PortSettings, SerialTransport
+from firmware_bridge.session import Session
 from station.clock import Clock
 from station.config import BeltConfig, CameraConfig, SortConfig, StationConfig
 from station.errors import ConfigError
@@ -28,12 +32,7 @@ class Brain:
     backend: str
     device: str
     notes: tuple[str, ...] = ()
-
-
-class Wired(Protocol):
-    """A controller whose port wants to be waited on by the thread that owns it."""
-
-    def wait(self, timeout_s: float) -> None: ...
+    classifier: Classifier | None = None  # the real one, for classifying pictures outside the line
 
 
 def set_thread_counts(threads: int) -> None:
@@ -53,7 +52,7 @@ def build_brain(config: StationConfig) -> Brain:
         recognition.backend, loaded, threads=recognition.threads, sizes=tuple(recognition.batch_sizes)
     )
     classifier = Classifier(chosen.backend, loaded.info, recognition.crop_margin)
-    return Brain(classifier, classifier.backend_name, classifier.device, chosen.passed_over)
+    return Brain(classifier, classifier.backend_name, classifier.device, chosen.passed_over, classifier)
 
 
 def check_labels(sort: SortConfig, classes: Sequence[str]) -> None:
@@ -73,6 +72,16 @@ def build_views(config: StationConfig, speed_from_picture: bool = False) -> dict
         camera.id: View(ViewConfig(camera, config.belt, config.detector, speed_from_picture), ids)
         for camera in config.cameras
     }
+
+
+def open_serial_controller(config: StationConfig, port: str) -> SerialController:
+    """A microcontroller on a serial port (a pseudo-terminal too); opened by the first poll."""
+    link = config.link
+    settings = PortSettings(link.baud) if link.dtr is None else PortSettings(link.baud, link.dtr)
+    session = Session(SessionSettings(sync_bound_us=link.max_sync_bound_us))
+    controller = SerialController(SerialTransport(port, settings), session)
+    controller.configure(device_config(config))
+    return controller
 
 
 def build_loop(

@@ -69,7 +69,9 @@ class Books:
         if outcome.kind is OutcomeKind.MISSED:
             self.event(EventKind.ITEM_MISSED, outcome.settled_ns, track=outcome.track_id, reason=outcome.reason.value)
         elif outcome.kind is OutcomeKind.UNCONFIRMED:
-            self.event(EventKind.ITEM_UNCONFIRMED, outcome.settled_ns, track=outcome.track_id, reason=outcome.reason.value)
+            self.event(
+                EventKind.ITEM_UNCONFIRMED, outcome.settled_ns, track=outcome.track_id, reason=outcome.reason.value
+            )
 
     def sent(self, result: StepResult, at_ns: int) -> None:
         """The step's commands were handed to the link at `at_ns`."""

@@ -130,12 +130,11 @@ class Lockstep:
     def turn(self) -> StepResult:
         """Wait for a frame or 20 ms, step, charge the computing time, tell the link."""
         frames = self._wait_for_frame()
-        frames = [self._stamped(frame) for frame in frames]
-        frames = [frame for frame in frames if frame is not None]
+        frames = [stamped for frame in frames if (stamped := self._stamped(frame)) is not None]
         replies, self._replies = self._replies, []
         self.books.heard(replies)
         controls = Controls(link=self.controller.status().state)
-        result = self.loop.step(self.clock.now_ns(), [f for f in frames if f is not None], replies, controls)
+        result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
         self.books.frames.processed += len(frames)
         self._pass(self._cost_ns(len(frames), result.looks))
         tell(self.controller, result, self.clock.now_ns())
@@ -153,7 +152,9 @@ class Lockstep:
         arrives_ns = self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS)
         self._pass(max(0, min(arrives_ns - self.clock.now_ns(), IDLE_STEP_NS)))
         newest = None
-        while self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS) <= self.clock.now_ns():
+        while (
+            self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS) <= self.clock.now_ns()
+        ):
             if not self.line.camera_down(self._captured_ns(self._next_frame)):
                 self.books.frames.captured += 1
                 self.books.frames.dropped += newest is not None
@@ -267,4 +268,3 @@ def write_device_record(log: DeviceLog, out: Path) -> None:
     for name, lines in (("edges.jsonl", rows), ("encoder.jsonl", log.encoder)):
         with (out / name).open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
-

@@ -92,6 +92,7 @@ class Conditions:
     link: LinkState | None  # None: observing only, there is no link
     cameras_live: bool
     belt_stands: bool = False
+    model_trouble: str | None = None  # recognition fails at this moment
     fault: str | None = None  # queue overflow, disk full for too long, model failed: words for the operator
 
 
@@ -172,6 +173,8 @@ class Machine:
     def _loss(self, conditions: Conditions) -> str | None:
         if not conditions.cameras_live:
             return "camera lost: no new decisions, decided items still fire"
+        if conditions.model_trouble is not None:
+            return f"recognition fails: {conditions.model_trouble}"
         if conditions.link is None or conditions.link is LinkState.ARMED:
             return None
         if self._was_armed:

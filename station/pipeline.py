@@ -25,6 +25,7 @@ from station.datatypes import (
     Track,
     TrackEnd,
 )
+from station.errors import ModelError
 from station.machine import Actions, Command, Conditions, Machine, State
 from station.recognition.look_plan import Offer, choose
 from station.recognition.voting import fuse
@@ -35,6 +36,7 @@ from station.tracking.tracker import TrackUpdate
 
 CAMERA_SILENT_NS = 500_000_000
 STANDING_MM_S = 10.0
+MODEL_REST_NS = 1_000_000_000
 FRAMES_LEFT_STANDING = 1_000_000
 
 
@@ -80,8 +82,8 @@ class StepResult:
     actions: Actions
     lease_counter: int
     tracks: tuple[Track, ...]
+    beliefs: Mapping[int, tuple[str, float]]  # label and confidence of the tracks, as far as they have any
     looks: int  # classified in this step
-    batches: tuple[int, ...]
     state_changed: bool
 
 
@@ -95,6 +97,7 @@ class _Item:
     decision: Decision | None = None
     gated: bool = False
     gone: TrackEnd | None = None
+    belief: Belief | None = None  # of the opinions so far
 
 
 class SortLoop:
@@ -118,6 +121,8 @@ class SortLoop:
         self._last_frame_ns: dict[str, int] = {}
         self._period_ns = {camera.id: round(1e9 / camera.fps) for camera in config.cameras}
         self._lease_counter = 0
+        self._model_trouble: str | None = None
+        self._model_failed_ns = 0
         self._started_ns: int | None = None
         self._gate_at_mm = max((gate.at_mm for gate in config.gates), default=10_000.0)
 
@@ -129,8 +134,7 @@ class SortLoop:
         records = self._hear(replies, now_ns)
         births, ended = self._see(frames, now_ns)
         looks = self._look(frames)
-        opinions = self._recogniser.classify(looks)
-        self._keep(looks, opinions)
+        self._keep(*self._recognise(looks, now_ns))
         actions = self._move_machine(now_ns, controls, records)
         due = self._due(now_ns, ended)
         decisions = self._decide(due, records)
@@ -145,19 +149,14 @@ class SortLoop:
             actions=actions,
             lease_counter=self._lease_counter,
             tracks=tuple(item.track for item in self._items.values() if item.gone is None),
+            beliefs=self._beliefs(),
             looks=len(looks),
-            batches=(len(looks),) if looks else (),
             state_changed=self.machine.state is not state_before,
         )
 
     def enqueued(self, commands: Sequence[DivertCommand], at_ns: int) -> None:
         """The caller has handed the commands to the link."""
         self.ledger.enqueued(commands, at_ns)
-
-    def belief_of(self, track_id: int) -> Belief | None:
-        """What is thought of an item now; for the screen."""
-        item = self._items.get(track_id)
-        return self._belief(item) if item is not None else None
 
     def decision_of(self, track_id: int) -> Decision | None:
         item = self._items.get(track_id)
@@ -215,6 +214,14 @@ class SortLoop:
                 looks.append(Look(track_id, frame, track.detection.extent))
         return looks
 
+    def _recognise(self, looks: list[Look], now_ns: int) -> tuple[list[Look], list[Classification]]:
+        """Opinions on the looks. A failing model costs looks, not the loop: the machine holds until it has had a rest."""
+        try:
+            return looks, self._recogniser.classify(looks)
+        except ModelError as error:
+            self._model_trouble, self._model_failed_ns = str(error), now_ns
+            return [], []
+
     def _keep(self, looks: Sequence[Look], opinions: Sequence[Classification]) -> None:
         for look, opinion in zip(looks, opinions, strict=True):
             item = self._items[look.track_id]
@@ -230,6 +237,7 @@ class SortLoop:
             cameras_live=self._cameras_live(now_ns),
             belt_stands=bool(speeds) and max(speeds) < STANDING_MM_S,
             fault=controls.fault,
+            model_trouble=self._model_trouble if now_ns - self._model_failed_ns < MODEL_REST_NS else None,
         )
         actions = self.machine.step(now_ns, conditions)
         if actions.stop:
@@ -317,11 +325,14 @@ class SortLoop:
         return int((self._eyes[track.camera_id].end_mm() - front_mm) // per_frame_mm)
 
     def _belief(self, item: _Item) -> Belief | None:
-        fused = fuse(item.opinions, self._recogniser.classes)
-        if fused is None:
-            return None
-        newest_ns = max(opinion.captured_ns for opinion in item.opinions)
-        return Belief(fused.label, fused.confidence, fused.probabilities, fused.looks, newest_ns)
+        """Fused once per new opinion."""
+        if item.belief is None or item.belief.looks != len(item.opinions):
+            fused = fuse(item.opinions, self._recogniser.classes)
+            if fused is None:
+                return None
+            newest_ns = max(opinion.captured_ns for opinion in item.opinions)
+            item.belief = Belief(fused.label, fused.confidence, fused.probabilities, fused.looks, newest_ns)
+        return item.belief
 
     def _why_not(self, item: _Item, controls: Controls) -> OutcomeReason | None:
         """The reason why nothing may be sent for this item, or None."""
@@ -333,6 +344,14 @@ class SortLoop:
         if controls.link is not LinkState.ARMED:
             return OutcomeReason.LINK
         return None
+
+    def _beliefs(self) -> dict[int, tuple[str, float]]:
+        beliefs = {}
+        for track_id, item in self._items.items():
+            belief = self._belief(item) if item.gone is None else None
+            if belief is not None:
+                beliefs[track_id] = (belief.label, belief.confidence)
+        return beliefs
 
     def _spared(self, target: _Item) -> list[Track]:
         """Every other item that is not itself meant for a gate, as far as is known now."""

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from station.datatypes import Classification, Look
+from station.datatypes import BgrImage, Classification, Look
 from station.recognition.artifact import ArtifactInfo
 from station.recognition.backends.contract import Backend, BgrBatch
-from station.recognition.preprocess import DEFAULT_MARGIN, crop_oriented
+from station.recognition.preprocess import DEFAULT_MARGIN, crop_oriented, squash
 from station.recognition.voting import softmax
 
 
@@ -51,6 +51,13 @@ class Classifier:
             )
             for look, row, chances in zip(looks, logits, probabilities, strict=True)
         ]
+
+    def classify_pictures(self, pictures: Sequence[BgrImage]) -> list[tuple[str, float]]:
+        """Label and confidence of whole pictures (H, W, 3) uint8 BGR, squashed to the model's input. Raises ModelError."""
+        batch = np.stack([squash(picture, self._info.input_px) for picture in pictures])
+        chances = softmax(self._backend.run(batch).astype(np.float64) / self._info.temperature)
+        best = chances.argmax(axis=1)
+        return [(self._info.classes[int(b)], float(row[b])) for b, row in zip(best, chances, strict=True)]
 
     def crop(self, looks: Sequence[Look]) -> BgrBatch:
         """The looks as the model sees them. Valid until the next call."""

@@ -58,7 +58,7 @@ def share(footprint: Footprint, lengths: Mm) -> float:
 def _samples(low: float, high: float) -> Mm:
     count = max(2, round((high - low) / STEP_MM))
     step = (high - low) / count
-    return low + step * (np.arange(count) + 0.5)
+    return np.asarray(low + step * (np.arange(count) + 0.5), np.float64)
 
 
 def _of_polygon(outline: Mm) -> Footprint:

@@ -21,6 +21,8 @@ from firmware_bridge.messages import (
 )
 from station.datatypes import Belief, Decision, ItemRecord, LookAt, Outcome, OutcomeKind, OutcomeReason, Track
 
+SETTLED_KEPT = 20_000
+
 REFUSED_AS: dict[Refusal, OutcomeReason] = {
     Refusal.LATE: OutcomeReason.LATE,
     Refusal.FAR: OutcomeReason.REFUSED_FAR,
@@ -99,7 +101,7 @@ class Ledger:
         entry = self._open.pop(track_id, None)
         if entry is None:
             return None
-        self._settled_tracks.add(track_id)
+        self._remember_settled(track_id)
         if entry.command is not None:
             self._by_command.pop(entry.command.command_id, None)
         self.by_outcome[kind] += 1
@@ -107,6 +109,13 @@ class Ledger:
         if entry.belief is not None:
             self.by_label[entry.belief.label] += 1
         return _record(entry, Outcome(track_id, kind, reason, now_ns, fire_error_us, _slack_ms(entry)))
+
+    def _remember_settled(self, track_id: int) -> None:
+        """So that a late sighting opens no second account. Ids rise: very old ones cannot come again."""
+        self._settled_tracks.add(track_id)
+        if len(self._settled_tracks) > SETTLED_KEPT:
+            newest = max(self._settled_tracks)
+            self._settled_tracks = {known for known in self._settled_tracks if known > newest - SETTLED_KEPT // 2}
 
     # -- the controller's answers ----------------------------------------------------------------------------------
 
@@ -140,9 +149,10 @@ class Ledger:
     def undecided(self) -> list[Track]:
         return [entry.track for entry in self._open.values() if entry.decision is None]
 
-    def has_command(self, track_id: int) -> bool:
+    def gate_mask_of(self, track_id: int) -> int:
+        """Gates that are to act for an item on its way; 0 for none."""
         entry = self._open.get(track_id)
-        return entry is not None and entry.command is not None
+        return entry.command.gate_mask if entry is not None and entry.command is not None else 0
 
     def close_all(self, reason: OutcomeReason, now_ns: int, kind: OutcomeKind = OutcomeKind.MISSED) -> list[ItemRecord]:
         """Every open item gets the same outcome: stop, a new count epoch, the end of a run."""

@@ -1,0 +1,106 @@
+"""Opening and closing the books of one run: folder, history, recorder, and the report at the end.
+
+The report is made from what was stored (items.jsonl), never from objects in memory, so that it can only say what an outsider
+can recount. Knows records and the report; nothing of cameras, links or threads.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.messages import LinkStatus
+from station.books import Books
+from station.clock import Clock
+from station.record.history import History, open_history
+from station.record.raw import RawRecord
+from station.record.recorder import Recorder
+from station.record.rows import ItemRow
+from station.record.run_report import FrameCounts, RunEnd, RunFacts, run_report
+
+
+@dataclass(slots=True)
+class RunArchive:
+    """What is kept of one run, and where."""
+
+    out: Path
+    recorder: Recorder
+    history: History
+    raw: RawRecord
+    books: Books
+    facts: RunFacts
+    started_ns: int
+    clock: Clock
+
+    @property
+    def run_id(self) -> int:
+        return self.history.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    status: str
+    in_flight: int
+    link: LinkStatus | None
+    truth: dict[str, Any] | None = None
+    late_fires: int | None = None
+    wrong_fires: int | None = None
+
+
+def run_folder(record_directory: Path, wanted: Path | None, utc_ns: int) -> Path:
+    """Where the raw record goes: --out, or a folder named by the time."""
+    if wanted is not None:
+        return wanted
+    stamp = datetime.fromtimestamp(utc_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
+    return record_directory / f"run-{stamp}"
+
+
+def open_run(out: Path, record_directory: Path, facts: RunFacts, clock: Clock, wall: Clock) -> RunArchive:
+    """Begin a run in the history and in its folder. `clock` stamps the items, `wall` the run itself."""
+    history = open_history(record_directory, clock.now_ns(), wall.utc_ns())
+    out.mkdir(parents=True, exist_ok=True)
+    utc_minus_ns = wall.utc_ns() - clock.now_ns()
+    raw = RawRecord(out, utc_minus_ns)
+    history.begin_run(
+        {"clock": facts.clock, "seed": facts.seed, "line": facts.line, "backend": facts.backend, "device": facts.device,
+         "perception": facts.perception, "out": str(out)},
+        clock.now_ns(),
+        wall.utc_ns(),
+    )  # fmt: skip
+    recorder = Recorder([history, raw])
+    return RunArchive(out, recorder, history, raw, Books(recorder, utc_minus_ns), facts, clock.now_ns(), clock)
+
+
+def stored_items(out: Path) -> list[ItemRow]:
+    with (out / "items.jsonl").open(encoding="utf-8") as lines:
+        return [ItemRow.from_json(json.loads(line)) for line in lines]
+
+
+def flush(archive: RunArchive) -> int:
+    """Everything to disk; how many entries were lost."""
+    lost = archive.recorder.flush(archive.clock.now_ns())
+    archive.raw.close()
+    return lost
+
+
+def close_run(archive: RunArchive, ending: Ending, lost: int, duration_s: float, wall: Clock) -> dict[str, Any]:
+    """The run's report, stored with the run and as report.json in its folder."""
+    tally = archive.books.frames
+    end = RunEnd(
+        status=ending.status,
+        duration_s=duration_s,
+        frames=FrameCounts(tally.captured, tally.processed, tally.dropped, tally.stale),
+        births=archive.books.births,
+        in_flight=ending.in_flight,
+        history_lost=lost,
+        late_fires=ending.late_fires,
+        wrong_fires=ending.wrong_fires,
+        link=ending.link,
+        truth=ending.truth,
+    )
+    report = run_report(archive.facts, end, stored_items(archive.out))
+    archive.history.finish_run(report, wall.utc_ns())
+    archive.history.close()
+    (archive.out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return report

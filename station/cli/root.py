@@ -1,0 +1,41 @@
+"""The program's commands, gathered from their families. Nothing heavy is imported here."""
+
+from typing import Annotated
+
+import typer
+
+from station.cli import (
+    data_render,
+    demo_commands,
+    training_commands,
+)
+
+app = typer.Typer(
+    name="station",
+    help="Real-time camera sorting station controller.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(no_args_is_help=True, help="Training data: render, check, split.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"station {version('station')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")] = False,
+) -> None:
+    """Sees items on a conveyor, classifies them, and fires the right gate at the right millimetre."""
+
+
+app.command()(demo_commands.demo)
+app.add_typer(data, name="data")
+training_commands.register(app, data)
+data.command("render")(data_render.render)
