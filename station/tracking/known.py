@@ -39,6 +39,7 @@ class KnownItem:
         self.confirmed = False
         self.jam_mm = 0.0  # belt travel during which it stood still
         self.carried_mm = 0.0  # belt travel during which it moved along
+        self.followed = 0  # sightings in which an end of it was where the belt should have carried it
         self.missed = 0  # frames in a row that should have shown it
         self.merged = False
         self.sightings = 0
@@ -54,8 +55,9 @@ class KnownItem:
 
     def see(self, sighting: Sighting, now_ns: int, travel_mm: float, *, trust: bool = True) -> None:
         """Take a sighting in; without `trust` (merged with a neighbour) it counts but moves nothing."""
-        if self.last_travel_mm is not None:
+        if self.last_travel_mm is not None and _share_an_end(sighting.footprint, self.footprint):
             self.carried_mm += travel_mm - self.last_travel_mm
+            self.followed += 1
         self.last_travel_mm = travel_mm
         self.last_seen_ns = now_ns
         self.seen_now = sighting
@@ -72,14 +74,13 @@ class KnownItem:
         """It is where it was in the picture although the belt moved on: its belt coordinate is a new one."""
         slipped_mm = travel_mm - (self.last_travel_mm if self.last_travel_mm is not None else travel_mm)
         self.jam_mm += slipped_mm
-        self._ends = _empty_ends()
+        self._forget(sighting)
         self.last_travel_mm = travel_mm
         self.see(sighting, now_ns, travel_mm)
 
     def restart(self, sighting: Sighting, now_ns: int, travel_mm: float) -> None:
         """What was seen so far was only a piece of it."""
-        self._ends = _empty_ends()
-        self.ever_whole = False
+        self._forget(sighting)
         self.see(sighting, now_ns, travel_mm)
 
     def sigma_mm(self, position_bound_mm: float) -> float:
@@ -111,6 +112,12 @@ class KnownItem:
             merged=self.merged,
         )
 
+    def _forget(self, sighting: Sighting) -> None:
+        """Place and size start anew."""
+        self._ends = _empty_ends()
+        self.ever_whole = False
+        self._fallback = sighting.footprint
+
     def _take(self, sighting: Sighting) -> None:
         seen = sighting.footprint
         if not seen.cut_from:
@@ -127,7 +134,7 @@ class KnownItem:
             self._ends.left.append(seen.left_mm)
             self._ends.right.append(seen.right_mm)
         if not self.ever_whole:
-            self._fallback = _hull_of(self._fallback, seen) if self.sightings > 1 else seen
+            self._fallback = _hull_of(self._fallback, seen)
             if sighting.footprint.area_mm2 >= 0.95 * self._fallback.area_mm2:
                 self.hull_mm = sighting.hull_mm
         self.footprint = self._settled()
@@ -162,3 +169,8 @@ def _hull_of(a: Footprint, b: Footprint) -> Footprint:
         a.cut_from and b.cut_from,
         a.cut_to and b.cut_to,
     )
+
+
+def _share_an_end(a: Footprint, b: Footprint) -> bool:
+    """What goes through the whole view tells nothing of its motion."""
+    return not (a.cut_from or b.cut_from) or not (a.cut_to or b.cut_to)

@@ -5,7 +5,7 @@ Compares what moves (texture and items, the machine taken out) line by line alon
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import cv2
@@ -17,12 +17,35 @@ MIN_MATCH = 0.35  # correlation below which a displacement is a guess
 SURE_MATCH = 0.6
 MIN_OVERLAP = 0.2  # of the view that both frames must share
 REMEMBERED = 9
+WAYS = ((True, True), (True, False), (False, True), (False, False))
+CLEAR_SHIFT_PX = 1.0
+ENOUGH_VOTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
     shift_px: float  # along the travel, in pixels of the reduced picture
     match: float  # correlation, 0..1
+
+
+class DirectionFinder:
+    """Which way the belt runs in a picture that nobody has described: feed the first frames' residuals."""
+
+    def __init__(self) -> None:
+        self._before: NDArray[np.float32] | None = None
+        self._votes: Counter[tuple[bool, bool]] = Counter()  # (along rows, forward)
+
+    def see(self, residual: NDArray[np.float32]) -> tuple[bool, bool] | None:
+        """(along rows, forward) once enough frames agree."""
+        before, self._before = self._before, residual.copy()
+        if before is None or before.shape != residual.shape:
+            return None
+        motions = [(displacement(coarse_lines(before, *way), coarse_lines(residual, *way)), way) for way in WAYS]
+        ahead = [(m.match, way) for m, way in motions if m.match >= SURE_MATCH and m.shift_px >= CLEAR_SHIFT_PX]
+        if ahead:
+            self._votes[max(ahead)[1]] += 1
+        way, votes = self._votes.most_common(1)[0] if self._votes else (None, 0)
+        return way if votes >= ENOUGH_VOTES and votes > 0.7 * self._votes.total() else None
 
 
 class BeltMotion:
@@ -36,7 +59,7 @@ class BeltMotion:
 
     def see(self, residual: NDArray[np.float32], mm_per_pixel: float, step_ns: int) -> float | None:
         """Travel since the last picture in mm; where nothing on the belt tells it, what the last speeds make likely."""
-        lines, before = self._lines(residual), self._before
+        lines, before = coarse_lines(residual, self._along_rows, self._forward), self._before
         self._before = lines
         if before is None or before.shape != lines.shape or step_ns <= 0:
             return None
@@ -55,17 +78,15 @@ class BeltMotion:
     def speed_mm_s(self) -> float | None:
         return float(np.median(self._speeds)) if len(self._speeds) >= 2 else None
 
-    def _lines(self, residual: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(along, across), travel downwards, coarse across the belt."""
-        plane = residual if self._along_rows else residual.T
-        if not self._forward:
-            plane = plane[::-1]
-        coarse = cv2.resize(
-            np.ascontiguousarray(plane),
-            (min(ACROSS_BINS, plane.shape[1]), plane.shape[0]),
-            interpolation=cv2.INTER_AREA,
-        )
-        return np.asarray(np.clip(coarse, -40, 40), np.float32)
+
+def coarse_lines(residual: NDArray[np.float32], along_rows: bool, forward: bool) -> NDArray[np.float32]:
+    """(along, across), travel downwards, coarse across the belt."""
+    plane = residual if along_rows else residual.T
+    if not forward:
+        plane = plane[::-1]
+    size = (min(ACROSS_BINS, plane.shape[1]), plane.shape[0])
+    coarse = cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(np.clip(coarse, -40, 40), np.float32)
 
 
 def displacement(before: NDArray[np.float32], after: NDArray[np.float32]) -> Motion:

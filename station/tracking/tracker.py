@@ -176,7 +176,7 @@ class Tracker:
         if self._last_travel_mm is not None:
             came_mm = sighting.footprint.to_mm - self._window(travel_mm)[0]
             step_mm = travel_mm - self._last_travel_mm
-            entered = step_mm > 0 and came_mm <= step_mm + ENTRY_MM
+            entered = step_mm > 0 and came_mm <= step_mm + ENTRY_MM and not sighting.footprint.cut_to
         item = KnownItem(self._ids.take(), self._camera_id, sighting, now_ns, entered)
         item.see(sighting, now_ns, travel_mm)
         self._known.append(item)
@@ -187,9 +187,9 @@ class Tracker:
 
     def _confirm(self, item: KnownItem) -> None:
         if item.entered:
-            item.confirmed = item.confirmed or item.ever_whole or item.sightings > 1
+            item.confirmed = item.confirmed or item.ever_whole or item.followed > 0
         else:
-            item.confirmed = item.confirmed or (item.sightings > 1 and item.carried_mm >= CARRIED_MM)
+            item.confirmed = item.confirmed or (item.followed > 0 and item.carried_mm >= CARRIED_MM)
 
     def _end(self, travel_mm: float, bound_mm: float) -> Iterable[EndedTrack]:
         ended: list[EndedTrack] = []

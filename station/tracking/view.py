@@ -5,19 +5,25 @@ Knows where belt travel comes from: the encoder, a configured constant speed, or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from station.config import BeltConfig, CameraConfig, DetectorConfig
 from station.datatypes import EndedTrack, Frame, Look
 from station.tracking.belt import BeltMap, Direction, configured_map
 from station.tracking.detector import Detector
-from station.tracking.motion import BeltMotion
+from station.tracking.motion import BeltMotion, DirectionFinder
 from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
 
 LEARNING_FRAMES = 50  # pictures alone cannot tell a resting machine from a resting belt at first
 LONGEST_STEP_NS = 2_000_000_000  # beyond it, an estimated speed says nothing about the travel
 ENCODER_BOUND_MM = 0.5
+DIRECTIONS = {
+    (True, True): Direction.DOWN,
+    (True, False): Direction.UP,
+    (False, True): Direction.RIGHT,
+    (False, False): Direction.LEFT,
+}
 CONFIGURED_BOUND = 0.03  # of the travel since the last frame
 PICTURE_BOUND = 0.08
 
@@ -34,6 +40,7 @@ class ViewConfig:
     belt: BeltConfig
     detector: DetectorConfig
     speed_from_picture: bool = False  # no encoder and no speed that can be trusted: a recording, a bare camera
+    find_direction: bool = False  # nobody has said which way the belt runs: watch the first motion
 
 
 @dataclass(slots=True)
@@ -53,6 +60,9 @@ class View:
         self._eye: _Eye | None = None
         self._last: Frame | None = None
         self._frames = 0
+        self._orphans: tuple[EndedTrack, ...] = ()  # of a view whose frames changed size or direction
+        self._direction = Direction(config.camera.travel)
+        self._finder = DirectionFinder() if config.find_direction else None
         self.travel_mm = 0.0  # at the last frame's capture
         self.speed_mm_s: float | None = None
         self.picture_speed_mm_s: float | None = None  # what the pictures say, to check the encoder by
@@ -76,6 +86,7 @@ class View:
         step_ns = frame.captured_ns - self._last.captured_ns if self._last else 0
         travelled = self._travel(frame, step_ns)
         detections = eye.detector.find(frame, self._learnt_step_mm(travelled, step_ns))
+        self._find_direction(eye)
         seen_mm = self._watch_motion(eye, step_ns)
         if travelled is None:
             travelled = self.travel_mm + (seen_mm or 0.0)
@@ -84,7 +95,9 @@ class View:
         bound_mm = self._bound_mm(frame, travelled - self.travel_mm)
         self.travel_mm, self._last = travelled, frame
         self._frames += 1
-        return eye.tracker.update(detections, frame, travelled, bound_mm)
+        update = eye.tracker.update(detections, frame, travelled, bound_mm)
+        orphans, self._orphans = self._orphans, ()
+        return replace(update, ended=orphans + update.ended) if orphans else update
 
     def looks(self, update: TrackUpdate, frame: Frame) -> tuple[Look, ...]:
         """Views of this frame that are worth classifying: whole, and of one item alone."""
@@ -101,8 +114,11 @@ class View:
 
     def _opened(self, frame: Frame) -> _Eye:
         height, width = frame.bgr.shape[:2]
-        if self._eye is None or (self._eye.belt.width_px, self._eye.belt.height_px) != (width, height):
-            belt = configured_map(self._config.camera, width, height, self._config.belt.width_mm)
+        known = self._eye.belt if self._eye else None
+        if self._eye is None or known is None or _described(known) != (width, height, self._direction):
+            self._orphans = self.restart()
+            camera = self._config.camera.model_copy(update={"travel": self._direction.value})
+            belt = configured_map(camera, width, height, self._config.belt.width_mm)
             along_rows = belt.runs_vertically
             forward = belt.direction in (Direction.DOWN, Direction.RIGHT)
             self._eye = _Eye(
@@ -112,6 +128,13 @@ class View:
                 BeltMotion(along_rows, forward),
             )
         return self._eye
+
+    def _find_direction(self, eye: _Eye) -> None:
+        way = self._finder.see(eye.detector.residual) if self._finder else None
+        if way is None:
+            return
+        self._finder = None
+        self._direction = DIRECTIONS[way]  # from the next frame on
 
     def _travel(self, frame: Frame, step_ns: int) -> float | None:
         """Belt travel at capture; None: only the pictures can tell."""
@@ -154,3 +177,7 @@ class View:
             return max(ENCODER_BOUND_MM, counts * (self._config.belt.mm_per_count or 0.0))
         share = PICTURE_BOUND if self.source is TravelSource.PICTURE else CONFIGURED_BOUND
         return ENCODER_BOUND_MM + share * abs(step_mm)
+
+
+def _described(belt: BeltMap) -> tuple[int, int, Direction]:
+    return belt.width_px, belt.height_px, belt.direction
