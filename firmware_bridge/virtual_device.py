@@ -1,8 +1,8 @@
 """The microcontroller as a twin: the firmware's own C core, in lock-step here or as a process of its own.
 
-`VirtualDevice` is the core in virtual time: the caller owns the clock and the belt and moves both forward; every edge falls on
-its due microsecond. `python -m firmware_bridge.virtual_device` is the same core in wall time behind a pseudo-terminal: Python only
-enters the C loop and never returns to the timing path. Knows nothing of the wire; bytes pass through.
+`VirtualDevice` is the core in virtual time: the caller owns the clock and the belt and moves both forward; every edge falls
+on its due microsecond. `python -m firmware_bridge.virtual_device` is the same core in wall time behind a pseudo-terminal:
+Python only enters the C loop and stays out of the timing path. Knows nothing of the wire; bytes pass through.
 """
 
 import ctypes
