@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from station.errors import ConfigError
 from station.simulation.organic import ORGANIC
+from station.simulation.picture_size import picture_size_px
 from station.simulation.recyclable import RECYCLABLE
 
 ORGANIC_LABEL = "organic"
@@ -91,8 +92,8 @@ def _drawn_sprite(thing: Thing, px_per_mm: float) -> Sprite:
 def card_sprite(picture: Path, length_mm: float, width_mm: float, px_per_mm: float) -> Sprite:
     """The picture as a rectangular card whose rows run along its height, whichever side is longer."""
     bgr = cv2.imread(str(picture), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ConfigError(f"{picture}: not a readable picture. Remove it or give another folder to --items.")
+    if bgr is None:  # its head could be read, its pixels not: the belt carries it all the same, as a blank card
+        bgr = np.full((64, 64, 3), 128, np.uint8)
     card = np.dstack([bgr, np.full(bgr.shape[:2], 255, np.uint8)]).astype(np.uint8, copy=False)
     return _resized(card, length_mm, width_mm, px_per_mm)
 
@@ -133,11 +134,3 @@ def _card_size_mm(picture: Path, long_side_mm: float) -> tuple[float, float] | N
     height, width = size_px
     mm_per_px = long_side_mm / max(height, width)
     return height * mm_per_px, width * mm_per_px
-
-
-def picture_size_px(picture: Path) -> tuple[int, int] | None:
-    """(height, width) from the file; the header is enough where the format is known."""
-    bgr = cv2.imread(str(picture), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-    if bgr is None:
-        return None
-    return int(bgr.shape[0]), int(bgr.shape[1])

@@ -5,6 +5,7 @@ Nothing is shared but pictures in shared memory, files, and this pair of JSON-li
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import subprocess
@@ -116,6 +117,7 @@ class LineHandle:
         self._tell("finish")
         event = self.wait_for("finished", timeout_s)
         self._process.wait(timeout_s)
+        self.close()
         return event
 
     def wait_for(self, name: str, timeout_s: float) -> dict[str, Any]:
@@ -131,6 +133,8 @@ class LineHandle:
     def poll(self, timeout_s: float = 0.0) -> bool:
         """Read what has been said. False when nothing came within the timeout or the line is gone."""
         assert self._process.stdout is not None
+        if self._process.stdout.closed:
+            return False
         ready, _, _ = select.select([self._process.stdout], [], [], timeout_s)
         data = self._process.stdout.read1(65536) if ready else b""  # type: ignore[attr-defined]
         *lines, self._pending = (self._pending + data).split(b"\n")
@@ -141,6 +145,17 @@ class LineHandle:
         """For an orderly end use `finish`; this is for the way out of a failed start."""
         self._process.terminate()
         self._process.wait(5.0)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the pipes. A line that was not finished takes it for the station's death and ends by itself."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def wait_end(self, timeout_s: float) -> int:
+        return self._process.wait(timeout_s)
 
     def _tell(self, command: str) -> None:
         assert self._process.stdin is not None
