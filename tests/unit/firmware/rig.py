@@ -44,7 +44,7 @@ class Rig:
         self.events: list[wire.Event] = []
         self.edges: list[Edge] = []
         self._reader = FrameReader()
-        self._seq = 0
+        self.seq = 0
         self.lease_counter = 0
         self.events_seen = 0
 
@@ -57,8 +57,8 @@ class Rig:
 
     def send_frame(self, kind: int, payload: bytes, session: int | None = None) -> list[wire.Message]:
         session = self.session if session is None else session
-        self._seq = (self._seq + 1) % 256
-        return self.send_bytes(encode_frame(Frame(kind, self._seq, session, payload)))
+        self.seq = (self.seq + 1) % 256
+        return self.send_bytes(encode_frame(Frame(kind, self.seq, session, payload)))
 
     def send_bytes(self, data: bytes) -> list[wire.Message]:
         self.device.receive(data, self.now_ns)

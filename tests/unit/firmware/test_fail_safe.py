@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from firmware_bridge import wire
-from firmware_bridge.messages import DisarmReason, MissReason
+from firmware_bridge.messages import DeviceConfig, DisarmReason, MissReason
 from firmware_bridge.virtual_device import Pin
 from tests.unit.firmware.rig import CONFIG, Rig, config_with
 
@@ -239,12 +239,19 @@ def test_a_wrong_gate_is_named(gate: int, changes: dict[str, int]) -> None:
     assert rig.configure() == wire.ConfigReply(0, ERROR_ARGUMENT, gate)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"lease_ms": 99}, {"lease_ms": 1001}, {"max_late_us": 100_001}, {"far_ms": 600_001}, {"far_count": (1 << 24) + 1}],
-)
-def test_limits_of_the_common_configuration(changes: dict[str, int]) -> None:
-    rig = Rig(replace(CONFIG, **changes))
+BEYOND = [
+    replace(CONFIG, lease_ms=99),
+    replace(CONFIG, lease_ms=1001),
+    replace(CONFIG, max_late_us=100_001),
+    replace(CONFIG, far_ms=600_001),
+    replace(CONFIG, far_count=(1 << 24) + 1),
+    replace(CONFIG, gates=()),
+]
+
+
+@pytest.mark.parametrize("config", BEYOND)
+def test_limits_of_the_common_configuration(config: DeviceConfig) -> None:
+    rig = Rig(config)
     rig.run(1)
     rig.hello()
     assert rig.configure() == wire.ConfigReply(0, ERROR_ARGUMENT, 255)
@@ -268,7 +275,7 @@ def test_a_reboot_drops_outputs_and_everything_it_knew(rig: Rig) -> None:
     [off] = rig.device.edges()
     assert (off.gate, off.on, off.at_us) == (0, False, 220_000)
     rig.alive = False
-    assert rig.send(wire.Sync(1))[0].nonce == 0  # it says at once that it does not know us
+    assert rig.answer(wire.Sync(1), wire.HelloReply).nonce == 0  # it says at once that it does not know us
     rig.run(300)
     assert rig.edges[-1].at_us == 188_000
     assert rig.hello().boot_id == boot + 1
@@ -325,7 +332,6 @@ def test_a_new_session_starts_empty(rig: Rig) -> None:
 
 
 def test_unknown_types_and_wrong_lengths_are_answered_and_change_nothing(rig: Rig) -> None:
-    assert rig.send_frame(0x60, b"")[-1].error == ERROR_TYPE
-    assert rig.send_frame(0x00, b"")[-1].error == ERROR_TYPE
-    assert rig.send_frame(wire.type_of(wire.Stop), b"x")[-1].error == ERROR_ARGUMENT
+    for kind, payload, error in [(0x60, b"", ERROR_TYPE), (0x00, b"", ERROR_TYPE), (0x0A, b"x", ERROR_ARGUMENT)]:
+        assert rig.send_frame(kind, payload) == [wire.Ack(kind, rig.seq, error)]
     assert rig.device.armed

@@ -215,5 +215,4 @@ def test_time_and_count_windows_on_one_gate_join_too(rig: Rig) -> None:
     assert rig.divert_count(3, 1, 2 * 290, 2 * 380) == 0
     assert rig.divert_time(4, 1, 370, 400) == Refusal.GATE_LIMIT.value
     rig.run(600)
-    [(on, off)] = rig.pulses()
-    assert (on, off) == (188.0, pytest.approx(372.0, abs=0.01))
+    assert rig.pulses() == [pytest.approx((188.0, 372.0), abs=0.01)]

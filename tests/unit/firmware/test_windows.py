@@ -71,7 +71,9 @@ def test_gates_of_one_mask_keep_their_own_delays() -> None:
 
 @pytest.mark.parametrize("count_mode", [False, True])
 def test_a_command_fires_once_however_often_it_is_sent(rig: Rig, count_mode: bool) -> None:
-    send = (lambda: rig.divert_count(1, 1, 500, 600)) if count_mode else (lambda: rig.divert_time(1, 1, 250, 300))
+    def send() -> int:
+        return rig.divert_count(1, 1, 500, 600) if count_mode else rig.divert_time(1, 1, 250, 300)
+
     answers = []
     while rig.now_ms < 500:
         answers.append(send())
@@ -106,7 +108,10 @@ def test_a_belt_that_speeds_up_still_meets_its_item(rig: Rig) -> None:
     assert rig.divert_count(1, 0b1, 700, 780) == 0
     rig.run(1000)
     [(on, off)] = rig.pulses()
-    at = lambda count: next(ms / 100 for ms in range(10_000, 100_000) if position(ms / 100) >= count)  # noqa: E731
+
+    def at(count: int) -> float:
+        return next(ms / 100 for ms in range(10_000, 100_000) if position(ms / 100) >= count)
+
     assert on + 12 == pytest.approx(at(700), abs=0.4)
     assert off + 8 == pytest.approx(at(780), abs=0.4)
     assert rig.fired() == [1]
