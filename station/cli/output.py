@@ -94,10 +94,17 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        _quieten_opencv()
         with plain_errors():
             return command(*args, **kwargs)
 
     return wrapper
+
+
+def _quieten_opencv() -> None:
+    """OpenCV and FFmpeg write pages to stderr where our one line says it; read at their import, which commands do late."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _end(error: Exception, code: int) -> NoReturn:

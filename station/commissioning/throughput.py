@@ -31,17 +31,17 @@ from station.tracking.tracker import TrackUpdate
 SCHEMA = "station.bench/1"
 FRAME_NS = 33_333_333
 LEARN_FRAMES = 90  # empty belt first: the detector must know it
-FILL_FRAMES = 15  # then items until the view is full
+FILL_FRAMES = 30  # then items until the view is full
 START_NS = 1_000_000_000
 COMPUTING_NS = 20_000_000  # between capture and the step, as on a live line
 
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    batch: int = 8
+    batch: int = 16
     rounds: int = 8
     frames_per_round: int = 12
-    feed_per_s: float = 40.0
+    feed_per_s: float = 80.0  # more than the model can carry at 30 fps: the view stays full
     seed: int = 1
 
 
@@ -231,7 +231,7 @@ def _dense(config: StationConfig, plan: BenchPlan) -> StationConfig:
     """A full view, every item looked at in every frame, as many looks per step as the batch holds."""
     return changed(
         config,
-        virtual={"feed_per_s": plan.feed_per_s, "clear_gap_mm": 10.0, "item_max_mm": 90.0, "speed_m_s": 1.0},
+        virtual={"feed_per_s": plan.feed_per_s, "clear_gap_mm": 14.0, "item_max_mm": 70.0},
         recognition={"max_looks": 16, "max_looks_per_step": plan.batch},
     )
 

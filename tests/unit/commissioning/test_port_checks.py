@@ -1,0 +1,117 @@
+"""Ports and controllers as a plant has them: made-up device files, and the firmware's own core behind a wire in memory."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.loopback import DeviceTransport, SteppedController, WireFaults
+from firmware_bridge.virtual_device import VirtualDevice
+from station.clock import ManualClock
+from station.commissioning.findings import Finding, Verdict
+from station.commissioning.port_checks import controller_findings, port_findings
+from station.config import builtin_config, changed
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "dev/serial/by-id").mkdir(parents=True)
+    (tmp_path / "dev/ttyUSB0").touch()
+    (tmp_path / "dev/serial/by-id/usb-Station_0001-if00").symlink_to("../../ttyUSB0")
+    return tmp_path
+
+
+def by_check(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in findings}
+
+
+def test_a_missing_device_is_told_and_nothing_else(root: Path) -> None:
+    (finding,) = port_findings("/dev/ttyACM7", root)
+    assert finding.verdict is Verdict.FAIL
+    assert "/dev/ttyACM7" in finding.message
+
+
+def test_a_number_that_may_change_is_warned_of_with_the_lasting_name(root: Path) -> None:
+    finding = by_check(list(port_findings("/dev/ttyUSB0", root)))["port name"]
+    assert finding.verdict is Verdict.WARN
+    assert "/dev/serial/by-id/usb-Station_0001-if00" in finding.fix
+    lasting = by_check(list(port_findings("/dev/serial/by-id/usb-Station_0001-if00", root)))["port name"]
+    assert lasting.verdict is Verdict.PASS
+
+
+def test_a_port_without_rights_names_its_group(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    finding = by_check(list(port_findings("/dev/ttyUSB0", root)))["port"]
+    assert finding.verdict is Verdict.FAIL
+    assert finding.fix.startswith("sudo usermod -aG ")
+
+
+@pytest.mark.parametrize(("timer_ms", "verdict"), [("16", Verdict.WARN), ("1", Verdict.PASS)])
+def test_the_ftdi_latency_timer_is_read_through_the_lasting_name(root: Path, timer_ms: str, verdict: Verdict) -> None:
+    sysfs = root / "sys/bus/usb-serial/devices/ttyUSB0"
+    sysfs.mkdir(parents=True)
+    (sysfs / "latency_timer").write_text(timer_ms + "\n")
+    finding = by_check(list(port_findings("/dev/serial/by-id/usb-Station_0001-if00", root)))["latency timer"]
+    assert finding.verdict is verdict
+    assert verdict is Verdict.PASS or "/sys/bus/usb-serial/devices/ttyUSB0/latency_timer" in finding.fix
+
+
+class TimedController(SteppedController):
+    """Waiting takes the time it says."""
+
+    def __init__(self, transport: DeviceTransport, clock: ManualClock) -> None:
+        super().__init__(transport)
+        self._clock = clock
+
+    def wait(self, timeout_s: float) -> None:
+        super().wait(timeout_s)
+        self._clock.advance_ms(timeout_s * 1000)
+
+
+def greet(gates: int = 8, encoder: bool = True, *, latency_us: int = 100, plugged: bool = True) -> dict[str, Finding]:
+    clock = ManualClock()
+    device = VirtualDevice(gates=gates, has_encoder=encoder)
+    transport = DeviceTransport(device, lambda ns: ns / 1e6, WireFaults(latency_ns=latency_us * 1000))
+    if not plugged:
+        transport.unplug()
+    controller = TimedController(transport, clock)
+    findings = by_check(list(controller_findings(controller, clock, builtin_config("station"))))
+    assert not device.armed
+    controller.close()
+    return findings
+
+
+def test_a_good_controller_passes_with_its_figures() -> None:
+    findings = greet()
+    assert {check: finding.verdict for check, finding in findings.items()} == dict.fromkeys(
+        ("controller", "clock bound", "outputs"), Verdict.PASS
+    )
+    assert "8 gates, encoder" in findings["controller"].message
+
+
+def test_nobody_at_the_other_end_is_told_within_the_time() -> None:
+    findings = greet(plugged=False)
+    assert findings["controller"].verdict is Verdict.FAIL
+    assert "cable" in findings["controller"].message
+
+
+def test_a_slow_wire_leaves_a_bound_too_wide_to_arm() -> None:
+    findings = greet(latency_us=8000)
+    assert findings["clock bound"].verdict is Verdict.FAIL
+    assert "max_sync_bound_us = 500" in findings["clock bound"].message
+
+
+@pytest.mark.parametrize(("gates", "encoder", "words"), [(4, True, "8 gates are configured"), (8, False, "no encoder")])
+def test_a_board_that_cannot_hold_the_configuration_is_found(gates: int, encoder: bool, words: str) -> None:
+    finding = greet(gates, encoder)["outputs"]
+    assert finding.verdict is Verdict.FAIL
+    assert words in finding.message
+
+
+def test_a_line_without_encoder_needs_none() -> None:
+    config = changed(builtin_config("station"), belt={"mm_per_count": None, "speed_m_s": 1.0})
+    clock = ManualClock()
+    controller = TimedController(DeviceTransport(VirtualDevice(has_encoder=False), lambda ns: 0.0), clock)
+    findings = by_check(list(controller_findings(controller, clock, config)))
+    assert findings["outputs"].verdict is Verdict.PASS
+    controller.close()
