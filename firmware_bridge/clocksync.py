@@ -18,6 +18,7 @@ from firmware_bridge.messages import CountAt
 US = 1000.0  # ns per device us on a perfect crystal
 RATE_LIMIT = 5000e-6  # a clock off by more than this is broken
 WANDER = 1e-6  # per second: how fast a crystal's rate may change (warming up)
+LIKELY_WANDER = 0.02e-6  # per second, of a crystal in a cabinet: for the estimate, never for the bound
 WINDOW_US = 10_000_000  # exchanges this young bound the offset
 RATE_WINDOW_US = 120_000_000  # and these the rate
 _RATE_STEP_US = 1_000_000  # one remembered exchange per second for the rate
@@ -57,24 +58,46 @@ class _Exchange:
         return (self.t4_ns - self.t1_ns) - (self.t3_us - self.t2_us) * US
 
 
+@dataclass(slots=True)
+class _RateInterval:
+    """Where the rate can be, carried forward in time: it widens by `wander` per second and shrinks by what is learnt."""
+
+    wander: float
+    low: float = -RATE_LIMIT
+    high: float = RATE_LIMIT
+
+    def widen(self, age_s: float) -> None:
+        self.low -= self.wander * age_s
+        self.high += self.wander * age_s
+
+    def learn(self, low: float, high: float, age_s: float) -> None:
+        """The mean rate over the last `age_s` was between these."""
+        self.low = max(self.low, low - self.wander * age_s)
+        self.high = min(self.high, high + self.wander * age_s)
+
+    @property
+    def middle(self) -> float:
+        return (self.low + self.high) / 2
+
+
 class ClockSync:
     """Feed it exchanges; read `fit`. `fit` is immutable: another thread may keep it."""
 
     def __init__(self) -> None:
         self._near: deque[_Exchange] = deque()
         self._far: deque[_Exchange] = deque()
-        self.fit: ClockFit | None = None
-        self.exchanges = 0
         self.jumps = 0
+        self.reset()
 
     def reset(self) -> None:
         self._near.clear()
         self._far.clear()
-        self.fit = None
+        self._proven, self._likely = _RateInterval(WANDER), _RateInterval(LIKELY_WANDER)
+        self.fit: ClockFit | None = None
         self.exchanges = 0
 
     def add(self, t1_ns: int, t2_us: int, t3_us: int, t4_ns: int) -> bool:
-        """False when this exchange contradicts the others: the device's clock jumped, everything before is forgotten."""
+        """False if this exchange contradicts the others: the device's clock jumped, everything before is forgotten."""
         new = _Exchange(t1_ns, t2_us, t3_us, t4_ns)
         fit = self._fit_with(new) if new.width_ns > -US and t3_us >= t2_us else None
         if fit is None:
@@ -86,35 +109,41 @@ class ClockSync:
         return True
 
     def _fit_with(self, new: _Exchange) -> ClockFit | None:
+        self._learn_rate(new)
         self._near.append(new)
         while self._near[0].t2_us < new.t3_us - WINDOW_US:
             self._near.popleft()
-        rate_low, rate_high = self._rate_interval(new)
-        if rate_low > rate_high:
+        proven, likely = self._proven, self._likely
+        floor, ceiling = self._offset_interval(new.t3_us, proven.low, proven.high, WANDER)
+        if proven.low > proven.high or floor > ceiling:
             return None
-        floor, ceiling = self._offset_interval(new.t3_us, rate_low, rate_high)
-        if floor > ceiling:
-            return None
+        # The bound must survive the worst crystal; the estimate may trust an ordinary one, but not leave the bound.
+        rate = min(max(likely.middle, proven.low), proven.high)
+        middle = sum(self._offset_interval(new.t3_us, rate, rate, 0.0)) / 2
+        host_ref_ns = min(max(middle, floor), ceiling)
         return ClockFit(
             device_ref_us=new.t3_us,
-            host_ref_ns=(floor + ceiling) / 2,
-            half_ns=(ceiling - floor) / 2,
-            rate=(rate_low + rate_high) / 2,
-            rate_half=(rate_high - rate_low) / 2,
+            host_ref_ns=host_ref_ns,
+            half_ns=max(host_ref_ns - floor, ceiling - host_ref_ns),
+            rate=rate,
+            rate_half=max(rate - proven.low, proven.high - rate),
         )
 
-    def _rate_interval(self, new: _Exchange) -> tuple[float, float]:
-        """The device's rate now: from the mean rate since each remembered exchange, widened by how far it may wander."""
-        low, high = -RATE_LIMIT, RATE_LIMIT
+    def _learn_rate(self, new: _Exchange) -> None:
+        """Floors of then against ceilings of now, and the other way round."""
+        if self._near:
+            age_s = (new.t3_us - self._near[-1].t3_us) * 1e-6
+            self._proven.widen(age_s)
+            self._likely.widen(age_s)
         for old in self._far:
             longest_us, shortest_us = new.t3_us - old.t2_us, new.t2_us - old.t3_us - 1
             if shortest_us <= 0:
                 continue
-            wander = WANDER * longest_us * 1e-6
-            high = min(high, (new.t4_ns - old.t1_ns + US) / (longest_us * US) - 1.0 + wander)
-            low = max(low, (new.t1_ns - old.t4_ns - US) / (shortest_us * US) - 1.0 - wander)
+            high = (new.t4_ns - old.t1_ns + US) / (longest_us * US) - 1.0
+            low = (new.t1_ns - old.t4_ns - US) / (shortest_us * US) - 1.0
+            self._proven.learn(low, high, longest_us * 1e-6)
+            self._likely.learn(low, high, longest_us * 1e-6)
         self._remember_for_rate(new)
-        return low, high
 
     def _remember_for_rate(self, new: _Exchange) -> None:
         """The narrowest exchange of every second."""
@@ -127,15 +156,15 @@ class ClockSync:
             # Replacing the newest may let a second grow a little; the very first stays, it is the longest lever.
             far[-1] = new
 
-    def _offset_interval(self, at_us: int, rate_low: float, rate_high: float) -> tuple[float, float]:
+    def _offset_interval(self, at_us: int, rate_low: float, rate_high: float, wander: float) -> tuple[float, float]:
         """Host time when the device's clock shows `at_us`."""
         floor, ceiling = float("-inf"), float("inf")
         for old in self._near:
             since_t2, since_t3 = at_us - old.t2_us, at_us - old.t3_us
-            wander = WANDER * since_t2 * 1e-6
+            drift = wander * since_t2 * 1e-6
             # t2 is cut to whole microseconds: the true reading may be one later.
-            floor = max(floor, old.t1_ns - US + since_t2 * US * (1.0 + rate_low - wander))
-            ceiling = min(ceiling, old.t4_ns + since_t3 * US * (1.0 + rate_high + wander))
+            floor = max(floor, old.t1_ns - US + since_t2 * US * (1.0 + rate_low - drift))
+            ceiling = min(ceiling, old.t4_ns + since_t3 * US * (1.0 + rate_high + drift))
         return floor, ceiling
 
 

@@ -11,27 +11,23 @@ from firmware_bridge.wire import Event, Events
 _MISS_REASONS = {reason.value for reason in MissReason}
 
 
-@dataclass(slots=True)
 class EventLog:
-    """The device repeats its oldest events until told the newest one seen without a gap."""
+    """The device sends news at once and repeats its oldest events until told the newest one seen without a gap."""
 
-    newest: int = 0
-    gaps: int = 0
+    def __init__(self) -> None:
+        self.newest = 0
 
     def restart(self) -> None:
         """Another session numbers its events from 1."""
         self.newest = 0
 
     def fresh(self, events: Events) -> list[Event]:
-        """Those not taken before, in order."""
-        news = []
-        for seq, event in enumerate(events.events, start=events.first_seq):
-            if seq <= self.newest:
-                continue
-            # The device keeps what is not acknowledged, so a gap means that it forgot some by itself.
-            self.gaps += seq - self.newest - 1
-            self.newest = seq
-            news.append(event)
+        """Those that come next. After a gap none: a frame was lost, the device will repeat it and what follows."""
+        skip = self.newest + 1 - events.first_seq
+        if not 0 <= skip < len(events.events):
+            return []
+        news = list(events.events[skip:])
+        self.newest += len(news)
         return news
 
 
