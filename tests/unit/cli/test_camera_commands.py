@@ -39,7 +39,7 @@ def test_probe_gives_the_figures(folder: Path) -> None:
 def test_preview_saves_the_picture(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "shot.png"
     assert cameras("preview", folder, "--out", out).exit_code == 0
-    assert cv2.imread(str(out))[0, 0, 0] == 90
+    assert np.asarray(cv2.imread(str(out)))[0, 0, 0] == 90
 
 
 @pytest.mark.parametrize(
