@@ -90,7 +90,7 @@ def _wall(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
         return _on_line(config, options, line, clock)
     finally:
         if line.alive:
-            line.kill()
+            line.finish()
 
 
 def _start_line(config: StationConfig, options: DemoOptions) -> LineHandle:
@@ -129,27 +129,23 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     archive = _open(config, options, brain, clock, clock)
     controller = open_serial_controller(config, str(line.spec.out / "device.port"))
     run = LiveRun(clock, archive.books, controller)
-    run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras})
-    run.open_link()
-    loop = build_loop(config, build_views(config), brain.recogniser, clock, config.link.auto_rearm is not False)
     screen = Screen(config, run, options.screen or ScreenSetup(simulated=True))
-    screen.start()
-    run.begin(loop, brain)
-    status = "completed"
+    status, link = "failed", None
     try:
-        _feed(run, line, options)
-    except KeyboardInterrupt:
-        status = "interrupted"
-    link = controller.status()
-    run.finish()
-    screen.close()
+        run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras})
+        run.open_link()
+        run.begin(
+            build_loop(config, build_views(config), brain.recogniser, clock, config.link.auto_rearm is not False), brain
+        )
+        screen.start()
+        status = _feed(run, line, options)
+        link = controller.status()
+    finally:
+        run.finish()
+        screen.close()
     lost = flush(archive)
-    if status == "interrupted":
-        line.stop_feed()
     line.finish()
-    if run.crash is not None:
-        status = "failed"
-    ending = replace(_judged(archive, config, options, brain, loop.ledger.in_flight, status), link=link)
+    ending = replace(_judged(archive, config, options, brain, run.loop.ledger.in_flight, status), link=link)
     report = close_run(archive, ending, lost, (clock.now_ns() - archive.started_ns) / 1e9, clock)
     if run.crash is not None:
         name, error = run.crash
@@ -157,8 +153,8 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     return report
 
 
-def _feed(run: LiveRun, line: LineHandle, options: DemoOptions) -> None:
-    """Feed for as long as was asked, then wait until the belt has run out."""
+def _feed(run: LiveRun, line: LineHandle, options: DemoOptions) -> str:
+    """Feed for as long as was asked, then wait until the belt has run out. Returns the run's status."""
     if not run.wait_for(lambda: run.loop.machine.state is State.EXECUTE and _armed(run), 15.0):
         raise ControllerError(f"the line is not ready to run: {run.loop.machine.state.name}, {run.loop.machine.reason}")
     run.clock.sleep_ns(1_000_000_000)  # the detector learns the empty belt
@@ -169,7 +165,12 @@ def _feed(run: LiveRun, line: LineHandle, options: DemoOptions) -> None:
         return any(event["event"] == "ran_out" for event in line.events) or not line.alive
 
     longest_s = options.line.for_s * 4 + RUN_OUT_EXTRA_S + sum(fault.for_s * 4 for fault in options.line.faults)
-    run.wait_for(ran_out, longest_s)
+    try:
+        run.wait_for(ran_out, longest_s)
+    except KeyboardInterrupt:
+        line.stop_feed()
+        return "interrupted"
+    return "completed" if run.crash is None else "failed"
 
 
 def _armed(run: LiveRun) -> bool:

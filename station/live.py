@@ -117,6 +117,7 @@ class LiveRun:
         for worker in (*self._capturing, self._sorting):
             worker.start()
         self.command(Command.RESET, "start of the run")
+        self.wait_for(lambda: self.loop.machine.state is State.IDLE, 2.0)
         self.command(Command.START, "start of the run")
 
     # -- while it runs -----------------------------------------------------------------------------------------------
