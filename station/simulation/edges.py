@@ -1,7 +1,7 @@
-"""Reads the device's own record, edges.jsonl: what its outputs did, and where its counts began.
+"""Reads the device's own record: what its outputs did, and where its counts began.
 
-Rows: {"gate", "on", "at_us", "at_ns", "count"} for an edge; {"boot_id", "at_ns", ...} without "gate" for a boot.
-Knows files and rows; physics and truth are made of them elsewhere.
+edges.jsonl has {"gate", "on", "at_us", "at_ns", "count"} for each edge; a boot is {"boot_id", "at_ns"} there, or
+{"what": "boot", "boot_id", "at_ns", "epoch_count"} in device.jsonl. Knows files and rows; no physics, no truth.
 """
 
 from __future__ import annotations
@@ -30,23 +30,29 @@ class EdgeFile:
 
 
 def edge_rows(rows: Iterable[Mapping[str, Any]]) -> EdgeFile:
-    edges, boots_ns = [], []
+    edges: list[Edge] = []
+    boots_ns: set[int] = set()
     for row in rows:
         if "gate" in row:
             edges.append(Edge(int(row["gate"]), bool(row["on"]), int(row["at_ns"])))
-        elif "boot_id" in row:
-            boots_ns.append(int(row["at_ns"]))
+        elif "boot_id" in row and row.get("what", "boot") == "boot":
+            boots_ns.add(int(row["at_ns"]))
     return EdgeFile(tuple(edges), tuple(sorted(boots_ns)))
 
 
-def read_edges(path: Path) -> EdgeFile:
-    """A missing file is a line without a device; a last line that was cut short does not count."""
+def read_device_record(out: Path) -> EdgeFile:
+    """edges.jsonl and device.jsonl of a run's folder; without them it was a line without a device."""
+    return edge_rows([*read_lines(out / "edges.jsonl"), *read_lines(out / "device.jsonl")])
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON-lines file; a missing file has none, a last line cut short does not count."""
+    rows: list[dict[str, Any]] = []
     if not path.exists():
-        return EdgeFile()
-    rows = []
+        return rows
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             break
-    return edge_rows(rows)
+    return rows

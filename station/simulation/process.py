@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 
 from station.clock import Clock, SystemClock
+from station.errors import ControllerError
 from station.simulation.belt import write_profile
 from station.simulation.camera import FrameRingWriter
 from station.simulation.faults import DEVICE_FAULTS, Fault
@@ -28,6 +29,7 @@ from station.simulation.verdict import write_line_record
 
 PUBLISH_DELAY_NS = 1_000_000  # half the exposure and the read-out
 RUN_OUT_NS = 300_000_000  # after the last item has passed: gates close, the device says so
+DEVICE_START_S = 10.0
 DEVICE_END_S = 3.0
 
 
@@ -120,22 +122,30 @@ class LineProcess:
     # -- the device --------------------------------------------------------------------------------------------------
 
     def _start_device(self) -> None:
+        """Start the C core's own process and wait until its port can be opened."""
         if not self._spec.device_argv:
             return
-        places = {"belt": str(self._spec.belt_file), "out": str(self._spec.out)}
-        argv = [argument.format(**places) for argument in self._spec.device_argv]
-        self._device = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        argv = [
+            word.replace("{belt}", str(self._spec.belt_file)).replace("{out}", str(self._spec.out))
+            for word in self._spec.device_argv
+        ]
+        self._device = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._device.stdout is not None
+        ready, _, _ = select.select([self._device.stdout], [], [], DEVICE_START_S)
+        if not ready or not self._device.stdout.readline():
+            raise ControllerError(f"virtual line: the device process does not start: {' '.join(argv)}")
 
     def _play_device_faults(self) -> None:
-        """Hand a fault on when its time has come; the device plays it itself: `cable 5.000` or `reboot 5.000`."""
+        """Hand a fault on when its time has come; the device plays it itself."""
         start_ns = self._line.feed_start_ns
         while start_ns is not None and self._waiting_faults:
             fault = self._waiting_faults[0]
             if self._clock.now_ns() < fault.start_ns(start_ns):
                 return
             self._waiting_faults.pop(0)
+            words = f"unplug {fault.for_s:.3f}" if fault.name == "cable" else fault.name
             if self._device is not None and self._device.stdin is not None and self._device.poll() is None:
-                self._device.stdin.write(f"{fault.name} {fault.for_s:.3f}\n".encode())
+                self._device.stdin.write(words.encode() + b"\n")
                 self._device.stdin.flush()
 
     def _end(self) -> None:

@@ -1,18 +1,18 @@
 """From a run's folder of JSON lines to the line's part of the run report: truth, late and wrong fires.
 
-Reads items.jsonl and commands.jsonl (station), edges.jsonl (device), truth.jsonl and line.json (line); nothing else.
+Reads items.jsonl and commands.jsonl (station), edges.jsonl and device.jsonl (device), truth.jsonl and line.json (line); nothing else.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from station.simulation.belt import BeltProfile, Segment
-from station.simulation.edges import EdgeFile, read_edges
+from station.simulation.edges import EdgeFile, read_device_record, read_lines
 from station.simulation.fires import DeviceFacts, FireCount, accepted_windows, count_fires
 from station.simulation.line import VirtualLine
 from station.simulation.truth import ItemTruth, TrackSeen, truth_block
@@ -27,8 +27,8 @@ class Verdict:
 
 
 def write_line_record(out: Path, line: VirtualLine, end_ns: int) -> None:
-    """truth.jsonl and line.json, from the line and from edges.jsonl in the same folder."""
-    rows = [row.row() for row in line.truth(read_edges(out / "edges.jsonl").edges, end_ns)]
+    """truth.jsonl and line.json, from the line and from the device's record in the same folder."""
+    rows = [row.row() for row in line.truth(read_device_record(out).edges, end_ns)]
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     (out / "truth.jsonl").write_text(text, encoding="utf-8")
     (out / "line.json").write_text(json.dumps(line.facts(end_ns), indent=1), encoding="utf-8")
@@ -38,7 +38,7 @@ def verdict_of(out: Path) -> Verdict:
     facts = json.loads((out / "line.json").read_text(encoding="utf-8"))
     belt = BeltProfile(tuple(Segment(**segment) for segment in facts["belt"]))
     device = DeviceFacts(**facts["device"])
-    edges = read_edges(out / "edges.jsonl")
+    edges = read_device_record(out)
     items = [ItemTruth.from_row(row) for row in read_lines(out / "truth.jsonl")]
     tracks = tracks_of(read_lines(out / "items.jsonl"), edges, belt, device.mm_per_count)
     targets = facts["virtual"]["target_labels"]
@@ -70,16 +70,3 @@ def tracks_of(
             )
         )
     return tracks
-
-
-def read_lines(path: Path) -> Sequence[dict[str, Any]]:
-    """Rows of a JSON-lines file; a missing file has none, a last line cut short does not count."""
-    if not path.exists():
-        return []
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

@@ -3,7 +3,7 @@
 
     recount.py DIR [--compare report.json]
 
-DIR holds items.jsonl, commands.jsonl, edges.jsonl, truth.jsonl, line.json. Imports nothing of the station, on purpose:
+DIR holds items.jsonl, commands.jsonl, edges.jsonl, device.jsonl, truth.jsonl, line.json. Imports nothing of the station, on purpose:
 it would be no second opinion. Where an item landed is worked out again from edges and outlines, not believed.
 """
 
@@ -337,9 +337,11 @@ def recount(folder: Path) -> Row:
     if not (folder / "line.json").exists():
         return report
     facts = json.loads((folder / "line.json").read_text(encoding="utf-8"))
-    belt, record = Belt(facts["belt"]), rows_of(folder / "edges.jsonl")
+    belt, record = Belt(facts["belt"]), [*rows_of(folder / "edges.jsonl"), *rows_of(folder / "device.jsonl")]
     edges = [row for row in record if "gate" in row]
-    boots = sorted(row["at_ns"] for row in record if "boot_id" in row and "gate" not in row)
+    boots = sorted(
+        {row["at_ns"] for row in record if "boot_id" in row and "gate" not in row and row.get("what", "boot") == "boot"}
+    )
     per_count = facts["device"]["mm_per_count"]
     tracks = [
         {

@@ -24,11 +24,12 @@ SMALL = CameraConfig(width_px=320, height_px=200, mm_per_px=600 / 320)
 DEVICE = """
 import json, signal, sys
 rows = open(sys.argv[2] + "/edges.jsonl", "a", buffering=1)
-rows.write(json.dumps({"boot_id": 1, "at_ns": 0, "belt": sys.argv[1]}) + "\\n")
+rows.write(json.dumps({"what": "boot", "boot_id": 1, "at_ns": 0, "belt": sys.argv[1]}) + "\\n")
 def end(*_):
     rows.write(json.dumps({"ended": True}) + "\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
+print("{}", flush=True)
 for line in sys.stdin:
     rows.write(json.dumps({"told": line.strip()}) + "\\n")
 signal.pause()
@@ -81,9 +82,9 @@ def test_a_run_from_feed_to_truth(handle: LineHandle, tmp_path: Path) -> None:
     assert 3 <= len(truth) <= 7  # 10 a second at cruise, half of it while the belt is slow
     assert not any(row["on_belt"] for row in truth)
     told = [row["told"] for row in rows(tmp_path / "edges.jsonl") if "told" in row]
-    assert told == ["cable 0.300"]
+    assert told == ["unplug 0.300"]
     belt, mm_per_count = read_profile(tmp_path / "belt.profile")
-    assert (mm_per_count, len(belt.segments)) == (0.5, 5)
+    assert (mm_per_count, len(belt.segments)) == (0.5, 4)  # cruise, ramp down, ramp up before it is slow, cruise
     assert belt.segments[0].t_ns == ready["start_ns"]
     assert not (tmp_path / "frames.bell").exists()
 
