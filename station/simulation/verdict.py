@@ -1,6 +1,6 @@
 """From a run's folder of JSON lines to the line's part of the run report: truth, late and wrong fires.
 
-Reads items.jsonl and commands.jsonl (station), edges.jsonl and device.jsonl (device), truth.jsonl and line.json (line); nothing else.
+Reads items.jsonl and commands.jsonl (station), edges.jsonl and device.jsonl (device), truth.jsonl and line.json (line).
 """
 
 from __future__ import annotations

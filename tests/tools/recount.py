@@ -3,7 +3,7 @@
 
     recount.py DIR [--compare report.json]
 
-DIR holds items.jsonl, commands.jsonl, edges.jsonl, device.jsonl, truth.jsonl, line.json. Imports nothing of the station, on purpose:
+DIR holds the records of station, device and line. Imports nothing of the station, on purpose:
 it would be no second opinion. Where an item landed is worked out again from edges and outlines, not believed.
 """
 
