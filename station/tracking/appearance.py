@@ -82,7 +82,8 @@ class BeltAppearance:
     @property
     def residual(self) -> Plane:
         """Brightness of the last picture less the belt's average: texture and items, without the machine."""
-        return self._residual[..., 0]
+        plane = self._residual[..., 0]
+        return np.where(self._never_belt, np.float32(0), plane) if self._never_belt.any() else plane
 
     def learn(self, picture: Picture, strange: Mask, step_mm: float) -> None:
         """Take the pixels that are belt into the average. `strange` covers items with a margin; 0 mm: the belt rests."""

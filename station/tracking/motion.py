@@ -33,6 +33,7 @@ class DirectionFinder:
 
     def __init__(self) -> None:
         self._before: NDArray[np.float32] | None = None
+        self._change: NDArray[np.float32] | None = None
         self._votes: Counter[tuple[bool, bool]] = Counter()  # (along rows, forward)
 
     def see(self, residual: NDArray[np.float32]) -> tuple[bool, bool] | None:
@@ -40,7 +41,12 @@ class DirectionFinder:
         before, self._before = self._before, residual.copy()
         if before is None or before.shape != residual.shape:
             return None
-        motions = [(displacement(coarse_lines(before, *way), coarse_lines(residual, *way)), way) for way in WAYS]
+        # What changed is followed, not what is there: a machine not yet learnt stands in every picture.
+        change, last_change = residual - before, self._change
+        self._change = change
+        if last_change is None or last_change.shape != change.shape:
+            return None
+        motions = [(displacement(coarse_lines(last_change, *way), coarse_lines(change, *way)), way) for way in WAYS]
         ahead = [(m.match, way) for m, way in motions if m.match >= SURE_MATCH and m.shift_px >= CLEAR_SHIFT_PX]
         if ahead:
             self._votes[max(ahead)[1]] += 1
