@@ -59,7 +59,7 @@ class Recipe(Section):
         """The same shape in another number of epochs; every stage keeps its share, the last one at least one."""
         total, done, stages = self.epochs, 0, []
         for number, stage in enumerate(self.stages, start=1):
-            upto = round(epochs * sum(s.epochs for s in self.stages[:number]) / total)
+            upto = epochs * sum(stage.epochs for stage in self.stages[:number]) // total
             if upto > done:
                 stages.append(stage.model_copy(update={"epochs": upto - done}))
             done = max(done, upto)

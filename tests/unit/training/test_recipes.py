@@ -1,0 +1,49 @@
+"""How to train, as data."""
+
+from pathlib import Path
+
+import pytest
+
+from station.errors import ConfigError
+from training.recipes import Recipe, read_recipe
+
+
+@pytest.mark.parametrize("name", ["or", "ortl", "finetune"])
+def test_what_ships_is_valid(name: str) -> None:
+    assert read_recipe(name).name == name
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 18, 40])
+def test_another_number_of_epochs_keeps_the_shape(epochs: int) -> None:
+    recipe = read_recipe("or").with_epochs(epochs)
+    assert recipe.epochs == epochs
+    sides = [recipe.stage_of(epoch).side_px for epoch in range(epochs)]
+    assert sides == sorted(sides)
+    assert sides[-1] == read_recipe("or").stages[-1].side_px
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("peak_lr = -1", id="out of bounds"),
+        pytest.param("peek_lr = 0.1", id="misspelt"),
+        pytest.param("= 3", id="not TOML"),
+    ],
+)
+def test_a_bad_recipe_is_one_error(tmp_path: Path, recipe_of: object, text: str) -> None:
+    assert callable(recipe_of)
+    path = Path(recipe_of("scratch"))
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("peak_lr")]
+    path.write_text("\n".join([*lines, text]))
+    with pytest.raises(ConfigError, match="recipe"):
+        read_recipe(str(path))
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="or, ortl, finetune"):
+        read_recipe("best")
+
+
+def test_a_recipe_survives_its_own_json() -> None:
+    recipe = read_recipe("or")
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe

@@ -1,0 +1,189 @@
+"""`train` from start to end, for every kind of recipe and both protocols, and `evaluate` of what came out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from station.errors import ConfigError
+from station.recognition.artifact import load_artifact, read_info
+from tests.unit.training.conftest import RecipeWriter, write_pictures
+from training import session
+from training.evaluate import EvaluateJob, evaluate, failed_recalls
+from training.session import TrainJob, train
+
+
+@pytest.fixture(autouse=True)
+def _leave_malloc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "keep_freed_memory", lambda: None)
+
+
+def job(tree: Path, recipe: str, folder: Path, **changes: Any) -> TrainJob:
+    return TrainJob(data=tree, recipe=recipe, out=folder / "run", cache=folder / "cache", device="cpu", **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    train(job(tree, RecipeWriter(folder)(), folder, epochs=8))
+    return folder
+
+
+def test_a_run_leaves_model_metrics_and_report(trained: Path) -> None:
+    names = {entry.name for entry in (trained / "run").iterdir()}
+    assert names == {
+        "model.safetensors", "metrics.json", "report.html", "metrics.jsonl", "train.log", "checkpoint.safetensors",
+    }  # fmt: skip
+    info = read_info(trained / "run" / "model.safetensors")
+    assert info.classes == ("organic", "recyclable")
+    assert info.input_px == 32
+    assert info.temperature > 0
+    assert {row["recovery"] for row in info.curve["recyclable"]} != set()
+    assert info.training["recipe"]["name"] == "tiny"
+    assert info.training["n_train"] + info.training["n_holdout"] == 110
+    assert info.metrics["test"]["n"] == 40
+
+
+def test_metrics_json_says_what_was_measured_and_how(trained: Path) -> None:
+    metrics = json.loads((trained / "run" / "metrics.json").read_text())
+    assert metrics["training"]["protocol"] == "honest"
+    assert metrics["training"]["selected_on_test"] is False
+    assert metrics["test"]["accuracy"]["n"] == 40
+    assert metrics["test"]["accuracy"]["low"] <= metrics["test"]["accuracy"]["value"]
+
+
+def test_evaluating_the_artifact_finds_what_training_reported(trained: Path, tree: Path) -> None:
+    reported = json.loads((trained / "run" / "metrics.json").read_text())["test"]
+    report = evaluate(EvaluateJob(str(trained / "run" / "model.safetensors"), tree, cache=trained / "cache"))
+    assert report["schema"] == "station.evaluate/1"
+    assert report["confusion"] == reported["confusion"]
+    assert report["accuracy"]["value"] >= 0.9
+    assert report["ece"] == pytest.approx(reported["ece"], abs=0.01)
+    assert set(report["per_class"]) == {"organic", "recyclable"}
+    assert sum(row["n"] for row in report["per_block"]) == 40
+    json.dumps(report, allow_nan=False)
+
+
+def test_a_finished_run_resumed_only_writes_again(trained: Path, tree: Path) -> None:
+    before = load_file(trained / "run" / "model.safetensors")
+    train(job(tree, str(trained / "scratch.toml"), trained, epochs=8, resume=True))
+    after = load_file(trained / "run" / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_unreadable_and_excluded_pictures_are_counted(trained: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "TEST" / "O", "O", range(5))
+    write_pictures(tmp_path / "TEST" / "R", "R", range(5))
+    (tmp_path / "TEST" / "O" / "O_77.jpg").write_bytes(b"\0\0\0")
+    (tmp_path / "names.txt").write_text("O_1.png\nR_3.png\n")
+    model = str(trained / "run" / "model.safetensors")
+    report = evaluate(EvaluateJob(model, tmp_path, tmp_path / "names.txt", cache=trained / "cache"))
+    assert (report["n"], report["unreadable"], report["excluded"]) == (8, 1, 2)
+    assert report["unreadable_files"] == ["O_77.jpg"]
+    assert report["accuracy_unreadable_wrong"]["n"] == 9
+
+
+def test_copies_of_training_pictures_can_be_left_out(trained: Path, tmp_path: Path) -> None:
+    for part, numbers in (("TRAIN", range(8)), ("TEST", range(6, 12))):
+        write_pictures(tmp_path / part / "O", "O", numbers)
+        write_pictures(tmp_path / part / "R", "R", numbers)
+    model = str(trained / "run" / "model.safetensors")
+    report = evaluate(EvaluateJob(model, tmp_path, duplicates=True, cache=trained / "cache"))
+    assert report["n"] == 12
+    assert report["without_duplicates"]["copies"] == 4
+    assert report["without_duplicates"]["accuracy"]["n"] == 8
+
+
+def test_a_recall_below_the_floor_is_named(trained: Path, tree: Path) -> None:
+    report = evaluate(EvaluateJob(str(trained / "run" / "model.safetensors"), tree, cache=trained / "cache"))
+    report["per_class"]["organic"]["recall"] = 0.5
+    assert failed_recalls(report, {"organic": 0.4}) == []
+    (failure,) = failed_recalls(report, {"organic": 0.95, "recyclable": 0.0})
+    assert "organic" in failure
+    with pytest.raises(ConfigError, match="metal"):
+        failed_recalls(report, {"metal": 0.5})
+
+
+def test_the_paper_s_protocol_says_that_it_chose_on_test(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    result = train(job(tree, recipe_of(), tmp_path, protocol="paper", epochs=3))
+    facts = result["training"]
+    assert facts["selected_on_test"] is True
+    assert facts["n_holdout"] == 0
+    assert len(facts["test_by_epoch"]) == 3
+    assert result["test"]["accuracy"]["value"] == pytest.approx(max(facts["test_by_epoch"]), abs=0.03)
+    assert "chosen on TEST" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_frozen_backbone_gets_a_new_head_and_nothing_else(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    backbone = trained / "run" / "model.safetensors"
+    result = train(job(tree, recipe_of("frozen"), tmp_path, backbone=str(backbone)))
+    before, after = load_file(backbone), load_file(tmp_path / "run" / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+    assert result["test"]["accuracy"]["value"] >= 0.9
+
+
+def test_finetuning_starts_from_the_head_and_moves_everything(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    backbone = trained / "run" / "model.safetensors"
+    result = train(job(tree, recipe_of("finetune"), tmp_path, backbone=str(backbone), epochs=1))
+    before, after = load_file(backbone), load_file(tmp_path / "run" / "model.safetensors")
+    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+    assert result["test"]["accuracy"]["value"] >= 0.9
+
+
+def test_belt_crops_join_training_and_are_counted(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "crops" / "organic", "O", range(500, 512))
+    write_pictures(tmp_path / "crops" / "recyclable", "R", range(500, 512))
+    result = train(job(tree, recipe_of(), tmp_path, extra=(tmp_path / "crops",), epochs=1))
+    assert result["training"]["n_extra"] == 24
+    assert result["test"]["n"] == 40
+
+
+def test_a_tree_without_test_gives_up_blocks_for_one(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    result = train(job(tree / "TRAIN", recipe_of(), tmp_path, epochs=1))
+    facts = result["training"]
+    assert result["test"]["n"] + facts["n_train"] + facts["n_holdout"] == 110
+    assert 18 <= result["test"]["n"] <= 26
+
+
+@pytest.mark.parametrize("arch", ["recyclenet", "mobilenet_v3_small"])
+def test_other_networks_train_and_load(tree: Path, recipe_of: RecipeWriter, tmp_path: Path, arch: str) -> None:
+    train(job(tree, recipe_of(), tmp_path, epochs=1, arch=arch))
+    assert load_artifact(tmp_path / "run" / "model.safetensors").info.arch == arch
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        pytest.param({"protocol": "best"}, "honest or paper", id="protocol"),
+        pytest.param({"recipe": "nonsense"}, "no recipe", id="recipe"),
+        pytest.param({"backbone": "x.safetensors"}, "starts from nothing", id="backbone for scratch"),
+        pytest.param({"data": Path("nowhere")}, "nowhere", id="data"),
+    ],
+)
+def test_a_bad_job_is_refused_with_the_reason(
+    tree: Path, recipe_of: RecipeWriter, tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    settled = {"data": tree, "recipe": recipe_of(), "out": tmp_path / "run", "cache": tmp_path / "cache"} | changes
+    with pytest.raises(ConfigError, match=complaint):
+        train(TrainJob(device="cpu", **settled))
+
+
+def test_the_head_found_is_the_optimum() -> None:
+    from training.frozen import fit_head
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(3, 2, (400, 6)).astype(np.float32)
+    labels = (features[:, 0] + 0.3 * rng.normal(size=400) > 3).astype(np.int64)
+    weight, bias = fit_head(features, labels, torch.ones(2), l2=0.01)
+    called = (torch.from_numpy(features) @ weight.T + bias).argmax(1).numpy()
+    assert (called == labels).mean() > 0.93
+    assert abs(float(weight[1, 0])) > 5 * float(weight[:, 1:].abs().max())

@@ -1,0 +1,129 @@
+"""The loop: it learns, it can be cut off at any epoch, and it is the same for one process and for two."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from station.errors import ModelError
+from station.recognition.model import build_resnet18
+from tests.unit.training.conftest import RecipeWriter
+from training.cache import open_cache
+from training.checkpoint import load_checkpoint
+from training.dataset import hold_out_blocks, read_tree
+from training.distributed import ALONE, World
+from training.recipes import read_recipe
+from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit, lr_at, parameter_groups
+
+
+@pytest.fixture
+def pictures(tree: Path, tmp_path: Path) -> Pictures:
+    data = read_tree(tree)
+    assert data.test is not None
+    kept, held = hold_out_blocks(data.train.labels, 0.1, 1)
+    train, holdout = (open_cache(data.train.take(rows), 40, tmp_path / "cache") for rows in (kept, held))
+    extra = open_cache(data.test, 40, tmp_path / "cache")
+    return Pictures(train, holdout, extra, data.train.classes)
+
+
+def make_run(recipe_of: RecipeWriter, folder: Path, world: World = ALONE) -> Run:
+    return Run(read_recipe(recipe_of()), folder, seed=5, device=torch.device("cpu"), world=world)
+
+
+def weights_of(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([tensor.flatten().float() for tensor in model.state_dict().values()])
+
+
+def test_it_learns_what_a_child_could(pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    run = make_run(recipe_of, tmp_path / "run")
+    run.recipe = run.recipe.with_epochs(6)
+    fit(run, pictures, Plan())
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+    assert rows[-1]["holdout_accuracy"] >= 0.9
+    assert (run.folder / "train.log").read_text().count("\n") == 6
+
+
+def test_a_resumed_run_equals_one_that_was_never_cut(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    class Cut(Exception):
+        pass
+
+    def cut(epoch: int, _model: torch.nn.Module) -> None:
+        if epoch == 2:
+            raise Cut
+
+    whole = fit(make_run(recipe_of, tmp_path / "whole"), pictures, Plan())
+    with pytest.raises(Cut):
+        fit(make_run(recipe_of, tmp_path / "cut"), pictures, Plan(after_epoch=cut))
+    resumed = fit(make_run(recipe_of, tmp_path / "cut"), pictures, Plan(resume=True))
+    assert torch.allclose(weights_of(whole), weights_of(resumed), atol=1e-5)
+    assert not list((tmp_path / "cut").glob(".*"))
+
+
+def test_resuming_from_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    model = build_resnet18(2)
+    with pytest.raises(ModelError, match="checkpoint"):
+        load_checkpoint(path, model, build_resnet18(2), torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def test_every_picture_comes_once_an_epoch_and_extra_ones_by_share(pictures: Pictures, recipe_of: RecipeWriter) -> None:
+    recipe = read_recipe(recipe_of()).model_copy(update={"extra_share": 0.5})
+    own, extra = len(pictures.train.labels), len(pictures.extra.labels if pictures.extra else [])
+    orders = [epoch_order(pictures, recipe, 1, epoch) for epoch in range(4)]
+    for order in orders:
+        assert len(set(order.tolist())) == len(order) == own + extra // 2
+        assert set(range(own)) <= set(order.tolist())
+    assert orders[0].tolist() != orders[1].tolist()
+    assert len({row for order in orders for row in order.tolist()}) > own + extra // 2
+
+
+def test_two_ranks_share_each_batch_without_overlap(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    def seen(world: World) -> list[np.ndarray]:
+        run = make_run(recipe_of, tmp_path / "run", world)
+        return [images.numpy() for images, _, _ in batches(pictures, run.recipe, run, 0)]
+
+    alone, first, second = seen(World()), seen(World(0, 2)), seen(World(1, 2))
+    assert len(alone) == len(first) == len(second)
+    for whole, *halves in zip(alone, first, second, strict=True):
+        together = np.concatenate(halves)
+        assert sorted(map(bytes, together)) == sorted(map(bytes, whole))
+
+
+def test_the_rate_rises_once_and_ends_at_nothing(recipe_of: RecipeWriter) -> None:
+    recipe = read_recipe(recipe_of())
+    rates = [lr_at(share, recipe) for share in np.linspace(0, 1, 101)]
+    assert max(rates) == pytest.approx(recipe.peak_lr, rel=0.01)
+    assert int(np.argmax(rates)) == round(100 * recipe.warmup_share)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert all(a >= b for a, b in pairwise(rates[21:]))
+
+
+def test_normalisation_and_biases_do_not_decay_and_the_backbone_learns_slower(recipe_of: RecipeWriter) -> None:
+    model = build_resnet18(2)
+    groups = parameter_groups(model, read_recipe(recipe_of()))
+    of = {id(p): group for group in groups for p in group["params"]}  # type: ignore[attr-defined]
+    assert len(of) == len(list(model.parameters()))
+    assert of[id(model.get_parameter("bn1.weight"))]["weight_decay"] == 0
+    assert of[id(model.get_parameter("fc.bias"))]["weight_decay"] == 0
+    assert of[id(model.get_parameter("conv1.weight"))]["weight_decay"] == pytest.approx(5e-4)
+    assert of[id(model.get_parameter("fc.weight"))]["factor"] == 1
+    assert of[id(model.get_parameter("conv1.weight"))]["factor"] == pytest.approx(0.1)
+
+
+def test_the_smaller_class_weighs_more(pictures: Pictures, recipe_of: RecipeWriter) -> None:
+    recipe = read_recipe(recipe_of())
+    weights = class_weights(replace(pictures, extra=None), recipe)
+    counts = np.bincount(pictures.train.labels)
+    assert (weights.numpy() * counts).tolist() == pytest.approx([counts.sum() / 2] * 2)
+    assert class_weights(pictures, recipe.model_copy(update={"balance_classes": False})).tolist() == [1, 1]
