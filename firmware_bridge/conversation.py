@@ -23,6 +23,7 @@ SYNC_QUICKLY_NS = 40 * MS
 QUICK_SYNCS = 8
 SILENT_NS = 250 * MS
 RECONFIGURE_NS = 500 * MS
+OUTBOX_BYTES = 4096
 FTDI_LIKE_US = 8_000
 
 
@@ -129,6 +130,8 @@ class Conversation:
         seq = self._seq
         self._seq = (seq + 1) & 0xFF
         session = self.greeting.session_id if session is None else session
+        if len(self.outbox) > OUTBOX_BYTES:
+            return seq  # a line that takes no bytes: lost before the wire, and sent again like anything lost on it
         self.outbox += encode_frame(Frame(wire.type_of(type(message)), seq, session, wire.encode(message)))
         return seq
 

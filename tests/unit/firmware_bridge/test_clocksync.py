@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.clocksync import CountHistory, ClockSync
+from firmware_bridge.clocksync import ClockSync, CountHistory
 
 Delay = Callable[[Random], float]
 

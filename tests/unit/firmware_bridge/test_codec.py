@@ -1,5 +1,7 @@
 """Any bytes, split anywhere, with anything around them: whole frames come out, nothing else does."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def read_in_pieces(stream: bytes, cuts: list[int]) -> list[Frame]:
     reader = FrameReader()
     frames = []
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         reader.feed(stream[start:end])
         frames += read_all(reader)
     return frames

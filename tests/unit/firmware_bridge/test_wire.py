@@ -31,7 +31,9 @@ GOLDEN: list[tuple[wire.Message, int, str]] = [
     (wire.EventAck(12), 0x0B, "0c000000"),
     (wire.ClearFault(), 0x0C, ""),
     (
-        wire.HelloReply(1, 5, 6, b"\x01\x02\x03\x04\x05\x06\x07\x08", 7, wire.SCHEMA_HASH, 8, True, 256, 1024, 512, 1, 9, 10),
+        wire.HelloReply(
+            1, 5, 6, b"\x01\x02\x03\x04\x05\x06\x07\x08", 7, wire.SCHEMA_HASH, 8, True, 256, 1024, 512, 1, 9, 10
+        ),
         0x81,
         "0105000000060000000102030405060708" + "07000000724e0c080801000100040002010900" + "00000a00000000000000",
     ),
@@ -44,7 +46,9 @@ GOLDEN: list[tuple[wire.Message, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("message", "kind", "payload"), GOLDEN, ids=[type(message).__name__ for message, _, _ in GOLDEN])
+@pytest.mark.parametrize(
+    ("message", "kind", "payload"), GOLDEN, ids=[type(message).__name__ for message, _, _ in GOLDEN]
+)
 def test_layouts_stand_still(message: wire.Message, kind: int, payload: str) -> None:
     assert wire.type_of(type(message)) == kind
     assert wire.encode(message).hex() == payload
@@ -59,7 +63,9 @@ def test_a_payload_of_another_length_is_refused(kind: int) -> None:
             wire.decode(kind, bytes(wrong))
 
 
-@pytest.mark.parametrize("payload", [b"", b"\0\0\0\0", b"\0\0\0\0\x04", b"\0\0\0\0\x01" + bytes(25), b"\0\0\0\0\x02" + bytes(26)])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\0\0\0\0", b"\0\0\0\0\x04", b"\0\0\0\0\x01" + bytes(25), b"\0\0\0\0\x02" + bytes(26)]
+)
 def test_events_must_say_how_many_they_are(payload: bytes) -> None:
     with pytest.raises(ProtocolError):
         wire.decode(0x90, payload)
@@ -71,7 +77,9 @@ def test_an_unknown_type_is_refused() -> None:
 
 
 def test_the_longest_message_fits_a_frame() -> None:
-    longest = max(len(wire.encode(wire.Events(1, (EVENT,) * wire.MAX_EVENTS))), *(s.size for _, s in wire.LAYOUT.values()))
+    longest = max(
+        len(wire.encode(wire.Events(1, (EVENT,) * wire.MAX_EVENTS))), *(s.size for _, s in wire.LAYOUT.values())
+    )
     assert longest + 10 <= MAX_DECODED
 
 
@@ -88,7 +96,8 @@ def test_the_configuration_crc_covers_every_value() -> None:
         *(
             DeviceConfig((gate, GateConfig(**changed)), 250, 1000, 0.5, 10_000, 20_000)
             for changed in (
-                {name: getattr(gate, name) + (name == touched) for name in GateConfig.__slots__} for touched in GateConfig.__slots__
+                {name: getattr(gate, name) + (name == touched) for name in GateConfig.__slots__}
+                for touched in GateConfig.__slots__
             )
         ),
     ]
