@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from station.cli import output
+from station.cli.demo_commands import seconds
 from station.clock import SystemClock
 from station.config import CameraConfig, config_home, find_config, load_config
 from station.errors import ConfigError
@@ -60,7 +61,7 @@ def preview(
 @output.told
 def probe(
     source: SourceArgument,
-    seconds: Annotated[float, typer.Option("--for", min=0.2, max=3600, help="How long to measure, s")] = 5.0,
+    for_: Annotated[str, typer.Option("--for", help="How long to measure: 5s, 1m")] = "5s",
     config: ConfigFlag = None,
     camera_id: CameraIdFlag = None,
     as_json: JsonFlag = False,
@@ -70,7 +71,7 @@ def probe(
     from station.commissioning.camera_probe import probe as measure
 
     clock = SystemClock()
-    seen = measure(camera_from(source, clock, configured(config, camera_id)), clock, round(seconds * 1e9))
+    seen = measure(camera_from(source, clock, configured(config, camera_id)), clock, round(seconds(for_) * 1e9))
     output.give({"schema": "station.camera_probe/1", **seen.to_json()}, seen.text, as_json)
 
 
