@@ -1,7 +1,7 @@
 """How fast the model alone is here, and how much of that the whole loop keeps (schema station.bench/1).
 
-Frames of the virtual line are drawn into memory first; then the real SortLoop works through them and the bare engine through
-as many looks, in turn, so that whatever else the machine does falls on both. Knows the loop and the line; no cameras, links
+Frames of a packed belt are drawn into memory first; then the real SortLoop works through them and the bare engine through
+as many looks, in turn, so that whatever else the machine does falls on both. Knows the loop and the belt; no cameras, links
 or panels.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from firmware_bridge.messages import Accepted, DuringCount, DuringTime, Fired, LinkState, Reply
 from station.app import build_loop, build_views
 from station.clock import Clock, ManualClock
+from station.commissioning.packed_belt import PackedBelt
 from station.config import StationConfig, changed
 from station.datatypes import Classification, Frame, Look
 from station.errors import ModelError
@@ -25,13 +26,10 @@ from station.recognition.artifact import ArtifactInfo
 from station.recognition.backends.contract import Backend, BgrBatch, Logits
 from station.recognition.classifier import Classifier
 from station.record.run_report import percentile
-from station.simulation.line import LineOptions, VirtualLine
 from station.tracking.tracker import TrackUpdate
 
 SCHEMA = "station.bench/1"
-FRAME_NS = 33_333_333
-LEARN_FRAMES = 90  # empty belt first: the detector must know it
-FILL_FRAMES = 30  # then items until the view is full
+FILL_FRAMES = 20  # after the first item: until the view is full
 START_NS = 1_000_000_000
 COMPUTING_NS = 20_000_000  # between capture and the step, as on a live line
 
@@ -41,7 +39,7 @@ class BenchPlan:
     batch: int = 16
     rounds: int = 8
     frames_per_round: int = 12
-    feed_per_s: float = 80.0  # more than the model can carry at 30 fps: the view stays full
+    learn_frames: int = 90  # of empty belt first: the detector must know it
     seed: int = 1
 
 
@@ -67,8 +65,8 @@ class Stopwatch:
 def bench(backend: Backend, info: ArtifactInfo, config: StationConfig, plan: BenchPlan, clock: Clock) -> dict[str, Any]:
     """The figures as one object. Raises ModelError."""
     watch = Stopwatch(clock)
-    rig = _Rig(backend, info, _dense(config, plan), plan, watch)
-    rig.warm_up()
+    rig = _Rig(backend, info, _every_look(config, plan), plan, watch)
+    rig.warm_up(plan.learn_frames)
     looks = np.random.default_rng(plan.seed).integers(
         0, 256, (plan.batch, info.input_px, info.input_px, 3), dtype=np.uint8
     )
@@ -122,27 +120,23 @@ class _Rig:
         self, backend: Backend, info: ArtifactInfo, config: StationConfig, plan: BenchPlan, watch: Stopwatch
     ) -> None:
         self._watch = watch
-        self._camera_id = config.cameras[0].id
-        self._line = VirtualLine(config, LineOptions(seed=plan.seed, for_s=3600.0), START_NS)
+        self._belt = PackedBelt(config.virtual, config.cameras[0].id, START_NS, plan.learn_frames, plan.seed)
         self._recogniser = _TimedRecogniser(Classifier(_TimedBackend(backend, watch), info), watch)
         eyes: dict[str, Eye] = {name: _TimedEye(view, watch) for name, view in build_views(config).items()}
         self._clock = ManualClock(START_NS)
         self._loop = build_loop(config, eyes, self._recogniser, self._clock, auto_rearm=True)
-        self._next_frame = 0
         self._replies: list[Reply] = []
 
-    def warm_up(self) -> None:
+    def warm_up(self, learn_frames: int) -> None:
         for command in (Command.RESET, Command.START):
             self._loop.machine.command(command, START_NS, "bench")
-        self._line.warm_up()
-        self.work_through(self.next_frames(LEARN_FRAMES))
-        self._line.begin_feed(self._captured_ns())
+        self.work_through(self.next_frames(learn_frames))
         self.work_through(self.next_frames(FILL_FRAMES))
         self._watch.spent_ms.clear()
 
     def next_frames(self, count: int) -> list[Frame]:
         """Drawn into memory, not timed."""
-        return [self._draw() for _ in range(count)]
+        return [self._belt.next_frame() for _ in range(count)]
 
     def work_through(self, frames: Sequence[Frame]) -> tuple[list[int], float]:
         """Looks per frame, and the seconds all of it took."""
@@ -164,18 +158,6 @@ class _Rig:
         result = self._loop.step(now_ns, [frame], self._replies, Controls(link=LinkState.ARMED))
         self._loop.enqueued(result.commands, now_ns)
         return result
-
-    def _draw(self) -> Frame:
-        captured_ns = self._captured_ns()
-        bgr = self._line.frame_at(captured_ns)
-        assert bgr is not None  # no camera fault was asked for
-        count = float(self._line.count_at(captured_ns))
-        frame = Frame(self._camera_id, self._next_frame, captured_ns, bgr, count, 1.0)
-        self._next_frame += 1
-        return frame
-
-    def _captured_ns(self) -> int:
-        return START_NS + self._next_frame * FRAME_NS
 
 
 class _TimedEye:
@@ -227,13 +209,9 @@ class _TimedRecogniser:
                 self._watch.note("classify", since_ns)
 
 
-def _dense(config: StationConfig, plan: BenchPlan) -> StationConfig:
-    """A full view, every item looked at in every frame, as many looks per step as the batch holds."""
-    return changed(
-        config,
-        virtual={"feed_per_s": plan.feed_per_s, "clear_gap_mm": 14.0, "item_max_mm": 70.0},
-        recognition={"max_looks": 16, "max_looks_per_step": plan.batch},
-    )
+def _every_look(config: StationConfig, plan: BenchPlan) -> StationConfig:
+    """Every item looked at in every frame, as many looks per step as the batch holds."""
+    return changed(config, recognition={"max_looks": 16, "max_looks_per_step": plan.batch})
 
 
 def _answers(result: StepResult) -> list[Reply]:

@@ -26,6 +26,7 @@ BLUE: Colour = (200, 140, 60)
 MIN_WIDTH_PX = 1000  # of the strip, or it could not be read
 MAX_HEIGHT_PX = 960  # small frames are enlarged by a whole factor up to this
 OLD_NS = 500_000_000
+NEVER_MS = 1e8  # beyond it a latency stands for an item that was never scheduled
 STRIP_PX = 64
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CORNER = 0.22  # of a side
@@ -185,7 +186,9 @@ def _link(snapshot: Snapshot) -> tuple[str, Colour]:
 
 
 def _number(value: float | None, form: str = ".0f") -> str:
-    return "-" if value is None else format(value, form)
+    if value is None:
+        return "-"
+    return format(value, form) if value < NEVER_MS else "never"
 
 
 # -- ink -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""`station bench`: how fast the model alone is here, and how much of it the whole loop keeps."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from station.cli.output import data_json, give, say, table, told
+
+app = typer.Typer(help="Measure this machine.", invoke_without_command=True)
+
+ConfigFlag = Annotated[Path | None, typer.Option("--config", help="Configuration file; default: the virtual line's")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
+
+
+@app.callback()
+@told
+def bench(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="A .safetensors file, or `default` for the model that ships")] = "default",
+    backend: Annotated[
+        str, typer.Option(help="auto, or one engine by name; `all` compares the engines alone")
+    ] = "auto",
+    batch: Annotated[
+        int, typer.Option(min=1, max=16, help="Looks per call and per frame; 8 and more are comparable")
+    ] = 16,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Loop and bare engine in turn, this often")] = 8,
+    threads: Annotated[int, typer.Option(min=0, max=64, help="0: as configured")] = 0,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Looks per second of the bare model and of the whole loop on the same frames, and each stage's time."""
+    if context.invoked_subcommand is not None:
+        return
+    from station.app import set_thread_counts
+    from station.config import builtin_config, config_home, load_config
+    from station.recognition.artifact import load_artifact
+
+    station = load_config(config, config_home()) if config is not None else builtin_config("virtual")
+    threads = threads or station.recognition.threads
+    set_thread_counts(threads)
+    loaded = load_artifact(model)
+    if backend == "all":
+        _compare(loaded, batch, threads, as_json)
+        return
+    from station.clock import SystemClock
+    from station.commissioning.throughput import BenchPlan
+    from station.commissioning.throughput import bench as measure
+    from station.recognition.backends.choice import choose_backend
+    from station.recognition.backends.contract import SIZES
+
+    chosen = choose_backend(backend, loaded, threads=threads, sizes=(*SIZES, batch))
+    for line in chosen.passed_over:
+        say(f"passed over: {line}")
+    figures = measure(chosen.backend, loaded.info, station, BenchPlan(batch=batch, rounds=rounds), SystemClock())
+    figures = {**figures, "threads": threads, "passed_over": list(chosen.passed_over)}
+    give(figures, _in_words(figures), as_json)
+
+
+def _compare(loaded: Any, batch: int, threads: int, as_json: bool) -> None:
+    from station.clock import SystemClock
+    from station.commissioning.throughput import bare_model
+    from station.errors import ModelError
+    from station.recognition.backends.choice import ORDER, choose_backend
+    from station.recognition.backends.contract import SIZES
+
+    engines = []
+    for name in ORDER:
+        try:
+            chosen = choose_backend(name, loaded, threads=threads, sizes=(*SIZES, batch))
+        except ModelError as error:
+            say(f"passed over: {name}: {error}")
+            continue
+        figures = bare_model(chosen.backend, loaded.info.input_px, batch, 20, SystemClock())
+        engines.append({**figures, "difference": round(chosen.worst_difference, 5)})
+    if as_json:
+        data_json({"schema": "station.bench_engines/1", "threads": threads, "engines": engines})
+        return
+    rows = [(e["backend"], e["p50_ms"], e["p99_ms"], e["looks_per_s"], f"{e['difference']:.2%}") for e in engines]
+    give(engines, table(("engine", f"p50 ms ({batch} looks)", "p99 ms", "looks/s", "differs by"), rows), as_json)
+
+
+def _in_words(figures: dict[str, Any]) -> str:
+    stages = table(
+        ("stage", "p50 ms", "p99 ms"),
+        [(name, times["p50_ms"], times["p99_ms"]) for name, times in figures["stages"].items()],
+    )
+    return (
+        f"{figures['backend']} on {figures['device']}, {figures['input_px']} px, "
+        f"{figures['looks_per_frame']} looks per frame\n{stages}\n"
+        f"bare model {figures['bare_model_looks_per_s']} looks/s, whole loop {figures['pipeline_looks_per_s']} looks/s, "
+        f"ratio {figures['ratio']}"
+    )
