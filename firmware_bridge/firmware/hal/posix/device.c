@@ -132,7 +132,10 @@ void device_step(device *d, uint64_t now_ns) {
     uint32_t n;
     replug(d, now_ns);
     if (d->has_belt) look_at_belt(d, now_ns);
-    while ((n = pty_read(&d->port, bytes, sizeof bytes)) > 0) sc_receive(d->core, bytes, n, device_us(d, now_ns));
+    while ((n = pty_read(&d->port, bytes, sizeof bytes)) > 0) {
+        now_ns = device_now_ns(); /* after the read: a stamp before the byte would break the host's clock bound */
+        sc_receive(d->core, bytes, n, device_us(d, now_ns));
+    }
     sc_tick(d->core, device_us(d, now_ns));
     note_edges(d, now_ns);
     note_state(d, now_ns);
