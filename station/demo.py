@@ -59,11 +59,10 @@ def demo(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
 
 
 def _virtual(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
-    wall, brain, eyes = SystemClock(), None, None
-    if options.perception == "model":
-        brain = build_brain(config)
+    wall = SystemClock()
+    brain = build_brain(config) if options.perception == "model" else None
     archive = _open(config, options, brain, ManualClock(BORN_NS), wall)
-    run = Lockstep(LockstepSetup(config, options.line, brain or _no_brain(), archive.recorder, eyes))
+    run = Lockstep(LockstepSetup(config, options.line, brain, archive.recorder))
     archive.books, archive.clock = run.books, run.clock
     run.run()
     lost = flush(archive)
@@ -72,10 +71,6 @@ def _virtual(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
     ending = _judged(archive, config, options, brain, run.loop.ledger.in_flight, "completed")
     ending = replace(ending, link=run.controller.status())
     return close_run(archive, ending, lost, (run.clock.now_ns() - BORN_NS) / 1e9, wall)
-
-
-def _no_brain() -> Brain:
-    raise NotImplementedError
 
 
 # -- wall time -------------------------------------------------------------------------------------------------------

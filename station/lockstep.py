@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from firmware_bridge.controller import Controller
 from firmware_bridge.conversation import SessionSettings
 from firmware_bridge.loopback import DeviceTransport, SteppedController
@@ -23,10 +25,11 @@ from station.clock import ManualClock
 from station.config import StationConfig
 from station.datatypes import Frame
 from station.machine import Command
-from station.pipeline import Controls, Eye, StepResult
+from station.pipeline import Controls, Eye, Recogniser, StepResult
 from station.record.recorder import Recorder
 from station.simulation.faults import DEVICE_FAULTS, Fault
 from station.simulation.line import LineOptions, VirtualLine
+from station.simulation.stub import StubEye, StubRecogniser
 
 MS = 1_000_000
 BORN_NS = 1_000 * MS
@@ -36,6 +39,7 @@ AFTERMATH_NS = 500 * MS  # the last replies come in
 IDLE_COST_MS = 0.2
 LINK_STEP_NS = 2 * MS
 ENCODER_ROW_NS = 10 * MS
+NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 
 class DeviceLog:
@@ -63,9 +67,9 @@ class DeviceLog:
 class LockstepSetup:
     config: StationConfig
     options: LineOptions
-    brain: Brain
+    brain: Brain | None  # None: stub perception, true positions and seeded confusion, no pictures
     recorder: Recorder
-    eyes: dict[str, Eye] | None = None  # None: views on rendered frames
+    confusion: float = 0.02  # of the stub
     host_stalls: tuple[tuple[float, float], ...] = ()  # (at_s, for_s) after the feed began: the loop does not run
     frozen_camera: tuple[tuple[float, float], ...] = ()  # the camera repeats its last picture without a new stamp
 
@@ -88,8 +92,8 @@ class Lockstep:
             self.transport, Session(settings, Random(options.seed)), step_ns=LINK_STEP_NS
         )
         self.controller.configure(device_config(config))
-        eyes: dict[str, Eye] = setup.eyes if setup.eyes is not None else dict(build_views(config))
-        self.loop = build_loop(config, eyes, setup.brain.recogniser, self.clock, config.link.auto_rearm is not False)
+        eyes, recogniser = self._perception()
+        self.loop = build_loop(config, eyes, recogniser, self.clock, config.link.auto_rearm is not False)
         self.books = Books(setup.recorder, self.clock.utc_ns() - self.clock.now_ns())
         self.feed_start_ns: int | None = None
         self._camera_id = config.cameras[0].id
@@ -98,6 +102,14 @@ class Lockstep:
         self._replies: list[Reply] = []
         self._costs = Random(options.seed * 7919 + 1)
         self._played: set[tuple[str, str]] = set()
+
+    def _perception(self) -> tuple[dict[str, Eye], Recogniser]:
+        config, brain = self.setup.config, self.setup.brain
+        if brain is not None:
+            return dict(build_views(config)), brain.recogniser
+        camera_id, seed = config.cameras[0].id, self.setup.options.seed
+        eye = StubEye(self.line, camera_id, seed)
+        return {camera_id: eye}, StubRecogniser(eye, seed, self.setup.confusion)
 
     # -- one run -----------------------------------------------------------------------------------------------------
 
@@ -167,7 +179,7 @@ class Lockstep:
         if self._within(self.setup.frozen_camera, captured_ns):
             self.books.frames.stale += 1
             return []
-        bgr = self.line.frame_at(captured_ns)
+        bgr = NO_PICTURE if self.setup.brain is None else self.line.frame_at(captured_ns)
         return [] if bgr is None else [Frame(self._camera_id, number, captured_ns, bgr)]
 
     def _stamped(self, frame: Frame) -> Frame | None:
