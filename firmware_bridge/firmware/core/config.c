@@ -3,7 +3,7 @@
 #include "internal.h"
 
 enum { LEASE_MIN_MS = 100, LEASE_MAX_MS = 1000, DELAY_MAX_US = 1000000, LATE_MAX_US = 100000, HOLD_MAX_US = 60000000 };
-enum { FAR_MAX_MS = 600000, FAR_MAX_COUNT = 1 << 24, GATE_BYTES = 23, COMMIT_BYTES = 19 };
+enum { FAR_MAX_MS = 600000, FAR_MAX_COUNT = 16777216, GATE_BYTES = 23, COMMIT_BYTES = 19 };
 
 sc_error sc_config_gate(sc_core *core, const uint8_t *payload) {
     if (core->armed) return ERROR_ARMED;

@@ -1,8 +1,6 @@
 /* The core as its HAL sees it: boot, bytes, ticks, and when the next tick is due. */
 #include "internal.h"
 
-enum { SECOND_US = 1000000 };
-
 uint32_t sc_size(void) { return (uint32_t)sizeof(sc_core); }
 
 void sc_init(sc_core *core, uint64_t uid, uint32_t boot_id, uint8_t reset_cause, uint8_t gates, uint8_t has_encoder) {
@@ -15,7 +13,7 @@ void sc_init(sc_core *core, uint64_t uid, uint32_t boot_id, uint8_t reset_cause,
     core->disarm_reason = DISARM_BOOT;
     core->schedule_due_us = SC_NEVER;
     core->wake_count = SC_NO_COUNT;
-    core->duty_second_ends_us = SECOND_US;
+    core->duty_part_ends_us = 10000000u / SC_DUTY_BUCKETS;
     core->first_seq = 1;
 }
 

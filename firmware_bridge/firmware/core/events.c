@@ -2,7 +2,7 @@
 #include "bytes.h"
 #include "internal.h"
 
-enum { PER_FRAME = 3, RESEND_FRAMES = 4, RESEND_US = 10000, MESSAGE_EVENTS = 0x90, EVENT_BYTES = 26 };
+enum { PER_FRAME = SC_EVENTS_PER_FRAME, RESEND_FRAMES = 4, RESEND_US = 10000, MESSAGE_EVENTS = 0x90, EVENT_BYTES = 26 };
 
 void sc_event_push(sc_core *core, sc_event event) {
     if (core->ring_used == SC_RING) {

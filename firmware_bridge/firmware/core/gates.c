@@ -1,7 +1,7 @@
 /* Outputs, their edges, and what each gate has done lately (for gap and duty). Knows no command. */
 #include "internal.h"
 
-enum { DUTY_UNIT_US = 20, SECOND_US = 1000000 };
+enum { DUTY_PART_US = 10000000 / SC_DUTY_BUCKETS, DUTY_UNIT_US = DUTY_PART_US / 50000 };
 
 static void record_edge(sc_core *core, uint8_t gate, bool on, uint64_t now_us) {
     if (core->edge_used == SC_EDGES) {
@@ -16,15 +16,16 @@ static void record_edge(sc_core *core, uint8_t gate, bool on, uint64_t now_us) {
     edge->on = on;
 }
 
-/* On time since `since`, or since this second's bucket began. */
+/* On time since `since`, or since this part of the history began. */
 static void account(sc_core *core, uint8_t gate, uint64_t now_us) {
-    uint64_t begun = core->duty_second_ends_us - SECOND_US, since = core->gate[gate].on_us;
+    uint64_t begun = core->duty_part_ends_us - (uint32_t)DUTY_PART_US, since = core->gate[gate].on_us;
     uint64_t from = since > begun ? since : begun;
     if (now_us > from) core->gate[gate].duty[core->duty_bucket] += (uint16_t)((now_us - from) / DUTY_UNIT_US);
 }
 
 void sc_gates_set(sc_core *core, sc_mask want, uint64_t now_us) {
     sc_mask changed = core->on ^ want;
+    sc_duty_tick(core, now_us);
     for (uint8_t g = 0; changed != 0; g++, changed >>= 1) {
         if (!(changed & 1u)) continue;
         bool on = (want & sc_bit(g)) != 0;
@@ -47,17 +48,14 @@ bool sc_gate_may_open(const sc_core *core, uint8_t gate, uint64_t now_us) {
     return now_us >= state->off_us + core->config.gate[gate].min_gap_us;
 }
 
-/* Opens a new second in the history of every gate; a long sleep empties it. */
+/* Opens new parts in the history of every gate. */
 void sc_duty_tick(sc_core *core, uint64_t now_us) {
-    while (now_us >= core->duty_second_ends_us) {
+    while (now_us >= core->duty_part_ends_us) {
         for (uint8_t g = 0; g < core->gates; g++)
-            if (core->on & sc_bit(g)) account(core, g, core->duty_second_ends_us);
+            if (core->on & sc_bit(g)) account(core, g, core->duty_part_ends_us);
         core->duty_bucket = (uint8_t)((core->duty_bucket + 1u) % SC_DUTY_BUCKETS);
         for (uint8_t g = 0; g < core->gates; g++) core->gate[g].duty[core->duty_bucket] = 0;
-        uint64_t behind_us = now_us - core->duty_second_ends_us;
-        core->duty_second_ends_us += SECOND_US;
-        if (behind_us > (uint64_t)SC_DUTY_BUCKETS * SECOND_US && core->on == 0)
-            core->duty_second_ends_us += (behind_us / SECOND_US - SC_DUTY_BUCKETS) * SECOND_US;
+        core->duty_part_ends_us += DUTY_PART_US;
     }
 }
 

@@ -111,12 +111,10 @@ typedef struct {
     uint8_t gate, on;
 } sc_edge;
 
-#define SC_DUTY_BUCKETS 10u /* seconds of history */
-
 typedef struct {
     uint64_t on_us, off_us;
     bool was_on;
-    uint16_t duty[SC_DUTY_BUCKETS]; /* on time per second, in units of 20 us */
+    uint16_t duty[SC_DUTY_BUCKETS]; /* on time per part of the ten seconds, in units of DUTY_UNIT_US */
 } sc_gate;
 
 typedef struct {
@@ -161,7 +159,7 @@ struct sc_core {
 
     sc_gate gate[SC_GATES];
     sc_mask on;
-    uint64_t duty_second_ends_us;
+    uint64_t duty_part_ends_us;
     uint8_t duty_bucket;
 
     sc_encoder_state encoder;

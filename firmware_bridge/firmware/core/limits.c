@@ -29,7 +29,7 @@ static int64_t past(const plan *p, uint64_t at_us) {
 static int64_t translated(const plan *p, int64_t at, uint8_t mode) {
     if (mode == p->mode) return at;
     if (mode == MODE_TIME) return past(p, (uint64_t)at);
-    return (int64_t)p->now->now_us + (at - p->now->position_q8) * (1 << 24) / (int64_t)p->rate_q32;
+    return (int64_t)p->now->now_us + (at - p->now->position_q8) * 16777216 / (int64_t)p->rate_q32;
 }
 
 static void add(plan *p, const sc_command *command) {

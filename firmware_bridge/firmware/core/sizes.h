@@ -14,6 +14,9 @@
 #ifndef SC_RING
 #define SC_RING 512 /* events until acknowledged */
 #endif
+#ifndef SC_EVENTS_PER_FRAME
+#define SC_EVENTS_PER_FRAME 3 /* at most */
+#endif
 #ifndef SC_EDGES
 #define SC_EDGES 1024 /* output edges until the HAL takes them: a record for twins and tests */
 #endif
@@ -22,6 +25,9 @@
 #endif
 #ifndef SC_TX_RESERVE
 #define SC_TX_RESERVE 1024 /* of these, kept free for answers: events and encoder samples can wait */
+#endif
+#ifndef SC_DUTY_BUCKETS
+#define SC_DUTY_BUCKETS 10 /* the ten seconds of duty history are kept in this many parts */
 #endif
 #ifndef SC_RATE_SAMPLES
 #define SC_RATE_SAMPLES 24
@@ -33,6 +39,9 @@
 #define SC_FIRMWARE_HASH 0u
 #endif
 
+#if 10 % SC_DUTY_BUCKETS != 0
+#error "duty buckets must divide ten seconds"
+#endif
 #if SC_IDS < SC_QUEUE
 #error "id memory must hold at least the queue"
 #endif
