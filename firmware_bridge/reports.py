@@ -5,10 +5,28 @@ from dataclasses import dataclass, field
 
 from firmware_bridge import wire
 from firmware_bridge.clocksync import ClockFit, CountCurve, CountHistory
-from firmware_bridge.messages import CountAt, Fired, MissReason, NotFired
+from firmware_bridge.messages import CountAt, DisarmReason, Fired, MissReason, NotFired, Refusal
 from firmware_bridge.wire import Event, Events
 
 _MISS_REASONS = {reason.value for reason in MissReason}
+_DISARM_REASONS = {reason.value for reason in DisarmReason}
+_REFUSALS = {refusal.value for refusal in Refusal}
+_UNSEEN_MARGIN = 1.3  # how much faster than last measured the belt may have run unseen
+
+
+# A number newer than this program still means what its message means.
+
+
+def disarm_reason(number: int) -> DisarmReason:
+    return DisarmReason(number) if number in _DISARM_REASONS else DisarmReason.FAULT
+
+
+def miss_reason(number: int) -> MissReason:
+    return MissReason(number) if number in _MISS_REASONS else MissReason.DISARMED
+
+
+def refusal_of(number: int) -> Refusal:
+    return Refusal(number) if number in _REFUSALS else Refusal.BAD_ARGUMENT
 
 
 class EventLog:
@@ -57,9 +75,15 @@ class View:
         )
 
     def not_fired(self, event: Event, now_ns: int) -> NotFired:
-        # A reason newer than this program still means that it did not act.
-        reason = MissReason(event.extra) if event.extra in _MISS_REASONS else MissReason.DISARMED
-        return NotFired(event.id, reason, self.host_ns(event.on, now_ns))
+        return NotFired(event.id, miss_reason(event.extra), self.host_ns(event.on, now_ns))
+
+    def farthest_count(self, host_ns: int) -> float | None:
+        """No farther can the belt have come by then, unless it was sped up unseen."""
+        if self.fit is None or not self.belt.samples:
+            return None
+        newest = self.belt.samples[-1].count
+        on_the_way = self.belt.nearest(self.fit.device_us(host_ns)) - newest
+        return newest + _UNSEEN_MARGIN * on_the_way + 1
 
 
 EMPTY_VIEW = View(None, CountHistory().snapshot())

@@ -23,7 +23,7 @@ from firmware_bridge.messages import (
     Refusal,
     Refused,
 )
-from firmware_bridge.reports import EventLog
+from firmware_bridge.reports import EventLog, disarm_reason, refusal_of
 from firmware_bridge.states import IN_SESSION, NEXT, Input, State
 
 LEASE_EVERY_NS = 50 * MS
@@ -34,10 +34,6 @@ RETRY_BAD_LINE_NS = 4 * MS
 BAD_LINE = 0.2  # from this share of unanswered sends on, bytes are lost rather than late
 BACKLOG_BYTES = 512  # above this no command is repeated: the line is the bottleneck, not the peer
 MAX_BELT_ACCEL_MM_S2 = 10_000.0
-BELT_REACH_MARGIN = 1.3  # how much faster than last measured the belt may have run unseen
-
-_DISARM_REASONS = {reason.value for reason in DisarmReason}
-_REFUSALS = {refusal.value for refusal in Refusal}
 
 
 class Session(Conversation):
@@ -98,13 +94,12 @@ class Session(Conversation):
     def submit(self, command: DivertCommand, now_ns: int) -> None:
         if len(self.commands) >= CAPACITY:
             raise QueueFull(f"{CAPACITY} commands wait for their end: the link cannot keep up with the scheduler")
-        refusal = self._refusal_here(command)
-        message = None if refusal else self._divert(command)
-        if message is None:
-            self.commands.note_refusal(refusal or Refusal.NOT_ARMED)
-            self._replies.append(Refused(command.command_id, refusal or Refusal.NOT_ARMED, now_ns))
+        outcome = self._divert(command)
+        if isinstance(outcome, Refusal):
+            self.commands.note_refusal(outcome)
+            self._replies.append(Refused(command.command_id, outcome, now_ns))
         else:
-            self.commands.add(command, message, now_ns)
+            self.commands.add(command, outcome, now_ns)
             self._send_commands(now_ns)
 
     def cancel_all(self, now_ns: int) -> None:
@@ -196,15 +191,7 @@ class Session(Conversation):
         lease_ms = config.lease_ms if config and what is not Input.RESTARTED else 0
         opening_us = max((gate.opening_delay_us for gate in config.gates), default=0) if config else 0
         self._reach_ns = now_ns + lease_ms * MS + opening_us * 1000
-        self._reach_count = self._belt_reach(self._reach_ns)
-
-    def _belt_reach(self, host_ns: int) -> float | None:
-        view = self.view()
-        if view.fit is None or not view.belt.samples:
-            return None
-        newest = view.belt.samples[-1].count
-        on_the_way = view.belt.nearest(view.fit.device_us(host_ns)) - newest
-        return newest + BELT_REACH_MARGIN * on_the_way + 1
+        self._reach_count = self.view().farthest_count(self._reach_ns)
 
     def _met(self, now_ns: int, fresh: bool) -> None:
         """A device that kept our session may still be armed; the station has been told LOST and must arm again."""
@@ -244,7 +231,7 @@ class Session(Conversation):
             if self.state is State.READY and not self._want_armed and not self.requests.waiting(wire.Disarm):
                 self.requests.ask(wire.Disarm())
         elif self.state is State.ARMED:
-            self._disarmed(_disarm_reason(status.disarm_reason), self._host_ns(status.now_us, now_ns), now_ns)
+            self._disarmed(disarm_reason(status.disarm_reason), self._host_ns(status.now_us, now_ns), now_ns)
 
     def _on_answer(self, answer: wire.Answer, now_ns: int) -> None:
         at_ns = self._host_ns(answer.now_us, now_ns)
@@ -253,7 +240,7 @@ class Session(Conversation):
             if self.commands.accepted(answer.command_id):
                 self._replies.append(Accepted(answer.command_id, at_ns))
         else:
-            self._replies += self.commands.refused(answer.command_id, _refusal(answer.answer), at_ns)
+            self._replies += self.commands.refused(answer.command_id, refusal_of(answer.answer), at_ns)
 
     def _on_event(self, event: wire.Event, now_ns: int) -> None:
         if event.kind == wire.EVENT_FIRED:
@@ -263,7 +250,7 @@ class Session(Conversation):
             if self.commands.ended(event.id):
                 self._replies.append(self.view().not_fired(event, now_ns))
         elif event.kind == wire.EVENT_DISARMED and self.state is State.ARMED and event.on >= self._armed_us:
-            self._disarmed(_disarm_reason(event.extra), self._host_ns(event.on, now_ns), now_ns)
+            self._disarmed(disarm_reason(event.extra), self._host_ns(event.on, now_ns), now_ns)
 
     def _on_ack(self, ack: wire.Ack, now_ns: int) -> None:
         match self.requests.acknowledged(ack):
@@ -292,41 +279,23 @@ class Session(Conversation):
 
     # ---- commands
 
-    def _refusal_here(self, command: DivertCommand) -> Refusal | None:
-        """What need not travel to be refused."""
-        window = command.window
-        start, end = (
-            (window.start_ns, window.end_ns)
-            if isinstance(window, DuringTime)
-            else (window.start_count, window.end_count)
-        )
+    def _divert(self, command: DivertCommand) -> wire.Divert | Refusal:
+        """In the device's own terms; or the refusal of what need not travel to be refused."""
+        window, fit = command.window, self.clock.fit
         if command.command_id in self.commands:
             return Refusal.ID_CONFLICT
-        if end <= start or not 0 < command.gate_mask < 2**32 or not 0 < command.command_id < 2**32:
-            return Refusal.BAD_ARGUMENT
-        if self.state is not State.ARMED or not self._want_armed:
+        if self.state is not State.ARMED or not self._want_armed or fit is None:
             return Refusal.NOT_ARMED
-        return None
-
-    def _divert(self, command: DivertCommand) -> wire.Divert | None:
-        window = command.window
-        if not isinstance(window, DuringTime):
-            start, end, mode = window.start_count, window.end_count, wire.MODE_COUNT
-        elif (fit := self.clock.fit) is not None:
-            start, end, mode = (
+        if isinstance(window, DuringTime):
+            mode, start, end = (
+                wire.MODE_TIME,
                 round(fit.device_us(window.start_ns)),
                 round(fit.device_us(window.end_ns)),
-                wire.MODE_TIME,
             )
+            if start < 0:
+                return Refusal.LATE  # before the device was switched on
         else:
-            return None
+            mode, start, end = wire.MODE_COUNT, window.start_count, window.end_count
+        if end <= start or not 0 < command.gate_mask < 2**32 or not 0 < command.command_id < 2**32:
+            return Refusal.BAD_ARGUMENT
         return wire.Divert(command.command_id, command.gate_mask, mode, start, end)
-
-
-def _disarm_reason(number: int) -> DisarmReason:
-    """A number newer than this program still means disarmed."""
-    return DisarmReason(number) if number in _DISARM_REASONS else DisarmReason.FAULT
-
-
-def _refusal(number: int) -> Refusal:
-    return Refusal(number) if number in _REFUSALS else Refusal.BAD_ARGUMENT

@@ -261,9 +261,15 @@ def test_an_armed_device_is_not_configured() -> None:
 @pytest.mark.parametrize(
     ("command", "refusal"),
     [
-        pytest.param(DivertCommand(0, 1, DuringTime(0, 1)), Refusal.BAD_ARGUMENT, id="id 0"),
-        pytest.param(DivertCommand(1, 0, DuringTime(0, 1)), Refusal.BAD_ARGUMENT, id="no gate"),
-        pytest.param(DivertCommand(1, 1, DuringTime(5, 5)), Refusal.BAD_ARGUMENT, id="empty window"),
+        pytest.param(
+            DivertCommand(0, 1, DuringTime(BOOT_NS + SECOND, BOOT_NS + 2 * SECOND)), Refusal.BAD_ARGUMENT, id="id 0"
+        ),
+        pytest.param(
+            DivertCommand(1, 0, DuringTime(BOOT_NS + SECOND, BOOT_NS + 2 * SECOND)), Refusal.BAD_ARGUMENT, id="no gate"
+        ),
+        pytest.param(
+            DivertCommand(1, 1, DuringTime(BOOT_NS + SECOND, BOOT_NS + SECOND)), Refusal.BAD_ARGUMENT, id="empty window"
+        ),
         pytest.param(DivertCommand(1, 1, DuringTime(BOOT_NS, BOOT_NS + 50 * MS)), Refusal.LATE, id="long ago"),
         pytest.param(
             DivertCommand(1, 1, DuringTime(BOOT_NS + 60 * SECOND, BOOT_NS + 60 * SECOND + MS * 50)),
