@@ -1,0 +1,184 @@
+"""From what is counted to what is wrong: readings in, conditions out. Pure; time is an argument.
+
+Keeps a minute of readings and judges rates over windows of time, never a single frame or item. Knows the thresholds; knows
+nothing of alarms, operators or remedies. Called a few times a second with running totals.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from firmware_bridge.messages import LinkState
+from station.datatypes import OutcomeKind, OutcomeReason
+
+SECOND_NS = 1_000_000_000
+FRAME_WINDOW_NS = 5 * SECOND_NS
+ITEM_WINDOW_NS = 60 * SECOND_NS
+GIB = 1 << 30
+
+
+class Condition(Enum):
+    """Closed: each has its alarm (a test holds the two lists together)."""
+
+    CAMERA_LOST = "camera_lost"
+    FRAME_RATE_LOW = "frame_rate_low"
+    PICTURE_POOR = "picture_poor"
+    LINK_LOST = "link_lost"
+    CLOCK_BOUND_WIDE = "clock_bound_wide"
+    DIVERTS_UNANSWERED = "diverts_unanswered"
+    DIVERTS_LATE = "diverts_late"
+    DIVERTS_REFUSED = "diverts_refused"
+    ENCODER_SILENT = "encoder_silent"
+    UNSURE_SHARE_HIGH = "unsure_share_high"
+    LATENCY_HIGH = "latency_high"
+    STATION_FAULT = "station_fault"
+    HISTORY_AWAY = "history_away"
+    DISK_NEARLY_FULL = "disk_nearly_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a figure is a condition. Shares are of what was counted in the window; below the least count nothing is said."""
+
+    frame_rate_share: float = 0.8  # of the configured rate
+    poor_frames_share: float = 0.2
+    diverts_share: float = 0.01
+    least_diverts: int = 3  # that went wrong in the same way
+    unsure_share: float = 0.3
+    least_decisions: int = 50
+    latency_ms: float = 100.0
+    sync_bound_us: int = 500
+    disk_free_gib: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReading:
+    live: bool
+    captured: int  # frames so far
+    poor: int = 0  # of them black, frozen or repeated
+    configured_fps: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Running totals and present states at one moment. What is not known is left out and never a condition."""
+
+    at_ns: int
+    cameras: Mapping[str, CameraReading] = field(default_factory=dict)
+    link: LinkState | None = None  # None: observing only
+    sync_bound_us: int | None = None
+    encoder_silent: bool = False
+    outcomes: Mapping[tuple[OutcomeKind, OutcomeReason], int] = field(default_factory=dict)
+    decisions: int = 0
+    unsure: int = 0  # of the decisions: sent to the fallback bin for want of confidence
+    latency_p99_ms: float | None = None
+    fault: str | None = None
+    history_away: bool = False
+    disk_free_bytes: int | None = None
+
+
+Found = Iterator[tuple[Condition, str]]
+
+_REFUSED = (
+    OutcomeReason.REFUSED_FAR,
+    OutcomeReason.REFUSED_FULL,
+    OutcomeReason.REFUSED_GATE_LIMIT,
+    OutcomeReason.REFUSED_NOT_ARMED,
+    OutcomeReason.REFUSED_OTHER,
+)
+_OUT_OF_SESSION = (LinkState.CLOSED, LinkState.GREETING, LinkState.LOST)
+
+
+class Health:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._readings: deque[Reading] = deque()
+
+    def read(self, reading: Reading) -> dict[Condition, str]:
+        """What is wrong now, each with its figures in words."""
+        while self._readings and self._readings[0].at_ns < reading.at_ns - ITEM_WINDOW_NS:
+            self._readings.popleft()
+        self._readings.append(reading)
+        return dict(
+            [
+                *self._cameras(reading),
+                *self._link(reading),
+                *self._diverts(reading),
+                *self._decisions(reading),
+                *self._computer(reading),
+            ]
+        )
+
+    def _before(self, reading: Reading, window_ns: int) -> Reading:
+        """The oldest reading inside the window."""
+        return next(old for old in self._readings if old.at_ns >= reading.at_ns - window_ns)
+
+    # -- one question each -------------------------------------------------------------------------------------------
+
+    def _cameras(self, now: Reading) -> Found:
+        lost = [name for name, camera in now.cameras.items() if not camera.live]
+        if lost:
+            yield Condition.CAMERA_LOST, ", ".join(lost)
+        before = self._before(now, FRAME_WINDOW_NS)
+        span_s = (now.at_ns - before.at_ns) / SECOND_NS
+        if span_s < 0.9 * FRAME_WINDOW_NS / SECOND_NS:
+            return  # too young to judge
+        slow, poor = [], []
+        for name, camera in now.cameras.items():
+            old = before.cameras.get(name)
+            if old is None or not camera.live or not old.live:
+                continue
+            frames = camera.captured - old.captured
+            if frames / span_s < self._limits.frame_rate_share * camera.configured_fps:
+                slow.append(f"{name} {frames / span_s:.1f} of {camera.configured_fps:g} fps")
+            if frames > 0 and (camera.poor - old.poor) / frames > self._limits.poor_frames_share:
+                poor.append(f"{name} {camera.poor - old.poor} of {frames} frames")
+        if slow:
+            yield Condition.FRAME_RATE_LOW, ", ".join(slow)
+        if poor:
+            yield Condition.PICTURE_POOR, ", ".join(poor)
+
+    def _link(self, now: Reading) -> Found:
+        if now.link in _OUT_OF_SESSION:
+            yield Condition.LINK_LOST, str(now.link.value)
+        elif now.link is LinkState.SYNCING or (now.sync_bound_us or 0) > self._limits.sync_bound_us:
+            bound = "unknown" if now.sync_bound_us is None else f"{now.sync_bound_us} us"
+            yield Condition.CLOCK_BOUND_WIDE, f"{bound}, limit {self._limits.sync_bound_us} us"
+        if now.encoder_silent:
+            yield Condition.ENCODER_SILENT, ""
+
+    def _diverts(self, now: Reading) -> Found:
+        """Shares of everything that should have been diverted in the last minute."""
+        late = self._count(now, OutcomeKind.MISSED, (OutcomeReason.LATE,))
+        refused = self._count(now, OutcomeKind.MISSED, _REFUSED)
+        unanswered = self._count(now, OutcomeKind.UNCONFIRMED, (OutcomeReason.NO_REPORT,))
+        wanted = self._count(now, OutcomeKind.EJECTED, (OutcomeReason.NONE,)) + late + refused + unanswered
+        for condition, count in (
+            (Condition.DIVERTS_LATE, late),
+            (Condition.DIVERTS_REFUSED, refused),
+            (Condition.DIVERTS_UNANSWERED, unanswered),
+        ):
+            if count >= self._limits.least_diverts and count > self._limits.diverts_share * wanted:
+                yield condition, f"{count} of {wanted} in the last minute"
+
+    def _decisions(self, now: Reading) -> Found:
+        before = self._before(now, ITEM_WINDOW_NS)
+        decisions, unsure = now.decisions - before.decisions, now.unsure - before.unsure
+        if decisions >= self._limits.least_decisions and unsure > self._limits.unsure_share * decisions:
+            yield Condition.UNSURE_SHARE_HIGH, f"{unsure / decisions:.0%} of {decisions} items in the last minute"
+        if now.latency_p99_ms is not None and now.latency_p99_ms > self._limits.latency_ms:
+            yield Condition.LATENCY_HIGH, f"p99 {now.latency_p99_ms:.0f} ms, budget {self._limits.latency_ms:g} ms"
+
+    def _computer(self, now: Reading) -> Found:
+        if now.fault is not None:
+            yield Condition.STATION_FAULT, now.fault
+        if now.history_away:
+            yield Condition.HISTORY_AWAY, ""
+        if now.disk_free_bytes is not None and now.disk_free_bytes < self._limits.disk_free_gib * GIB:
+            yield Condition.DISK_NEARLY_FULL, f"{now.disk_free_bytes / GIB:.1f} GiB free"
+
+    def _count(self, now: Reading, kind: OutcomeKind, reasons: tuple[OutcomeReason, ...]) -> int:
+        """New outcomes of this kind within the last minute."""
+        before = self._before(now, ITEM_WINDOW_NS).outcomes
+        return sum(now.outcomes.get((kind, reason), 0) - before.get((kind, reason), 0) for reason in reasons)
