@@ -18,7 +18,7 @@ void sc_init(sc_core *core, uint64_t uid, uint32_t boot_id, uint8_t reset_cause,
 }
 
 void sc_receive(sc_core *core, const uint8_t *data, uint32_t length, uint64_t now_us) {
-    sc_frame frame;
+    sc_frame frame = {0};
     for (uint32_t i = 0; i < length; i++)
         if (sc_frame_byte(core, data[i], &frame)) sc_session_frame(core, &frame, now_us);
 }
