@@ -39,14 +39,17 @@ class History:
         self._utc_minus_ns = 0
 
     def begin_run(self, facts: dict[str, Any], now_ns: int, utc_ns: int) -> int:
-        """Start a run; everything written from now on belongs to it."""
+        """Start a run; everything written from now on belongs to it. Raises ConfigError."""
         self._utc_minus_ns = utc_ns - now_ns
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            cursor = self._db.execute(
-                "INSERT INTO runs (started_ns, started_utc_ns, status, facts) VALUES (?, ?, 'running', ?)",
-                (now_ns, utc_ns, json.dumps(facts)),
-            )
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                cursor = self._db.execute(
+                    "INSERT INTO runs (started_ns, started_utc_ns, status, facts) VALUES (?, ?, 'running', ?)",
+                    (now_ns, utc_ns, json.dumps(facts)),
+                )
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self.path}: the run cannot be recorded ({error}). Free the disk.") from error
         self.run_id = int(cursor.lastrowid or 0)
         return self.run_id
 
@@ -57,14 +60,37 @@ class History:
             for entry in entries:
                 self._write_one(entry)
 
-    def finish_run(self, report: dict[str, Any], utc_ns: int) -> None:
-        """The run ended in order: its report is kept with it. `report["status"]` becomes the run's."""
+    def finish_run(self, report: dict[str, Any], utc_ns: int) -> bool:
+        """The run ended in order: its report is kept with it. `report["status"]` becomes the run's.
+
+        False when the disk is away: the next start then closes the run as interrupted.
+        """
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute(
+                    "UPDATE runs SET status = ?, ended_utc_ns = ?, report = ? WHERE run_id = ?",
+                    (report.get("status", "completed"), utc_ns, json.dumps(report), self.run_id),
+                )
+        except sqlite3.Error:
+            return False
+        return True
+
+    def forget_runs(self, run_ids: Iterable[int]) -> None:
+        """Delete ended runs with all that belongs to them; the running one is never touched."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(
-                "UPDATE runs SET status = ?, ended_utc_ns = ?, report = ? WHERE run_id = ?",
-                (report.get("status", "completed"), utc_ns, json.dumps(report), self.run_id),
-            )
+            for run_id in run_ids:
+                self._db.execute("DELETE FROM runs WHERE run_id = ? AND ended_utc_ns IS NOT NULL", (run_id,))
+
+    def ended_runs(self) -> list[tuple[int, int, dict[str, Any]]]:
+        """(run_id, ended_utc_ns, facts), oldest first."""
+        query = "SELECT run_id, ended_utc_ns, facts FROM runs WHERE ended_utc_ns IS NOT NULL ORDER BY run_id"
+        return [(run_id, ended, json.loads(facts)) for run_id, ended, facts in self._db.execute(query).fetchall()]
+
+    def give_back_space(self) -> None:
+        """Hand the pages of what was deleted back to the disk. May take seconds: not while items run."""
+        self._db.execute("VACUUM")
 
     def close(self) -> None:
         self._db.close()

@@ -175,3 +175,15 @@ def test_a_failed_write_leaves_nothing_behind_and_can_be_repeated(tmp_path: Path
 def test_a_row_survives_json_and_ignores_keys_it_does_not_know() -> None:
     row = item_row(record(3), UTC)
     assert ItemRow.from_json({**row.to_json(), "colour": "red"}) == row
+
+
+def test_a_disk_that_is_away_at_either_end_of_a_run_is_no_traceback(tmp_path: Path) -> None:
+    history = begun(tmp_path)
+    history._db.execute("PRAGMA query_only = ON")
+    assert history.finish_run({"status": "completed"}, UTC) is False
+    with pytest.raises(ConfigError, match="cannot be recorded"):
+        history.begin_run({}, 0, UTC)
+    history.close()
+    open_history(tmp_path, 0, UTC + 1).close()
+    with open_archive(tmp_path) as archive:
+        assert archive.run(None).status == "interrupted"
