@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from station.cli import (
+    bench_commands,
     data_render,
     demo_commands,
+    history_commands,
     training_commands,
 )
 
@@ -30,12 +32,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")
+    ] = False,
 ) -> None:
     """Sees items on a conveyor, classifies them, and fires the right gate at the right millimetre."""
 
 
 app.command()(demo_commands.demo)
+app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data, name="data")
+history_commands.register(app)
 training_commands.register(app, data)
 data.command("render")(data_render.render)
