@@ -82,8 +82,7 @@ def write_onnx(loaded: LoadedModel, out: Path) -> Runner:
 
 def write_openvino(loaded: LoadedModel, out: Path) -> Runner:
     openvino = _openvino()
-    side = loaded.info.input_px
-    ir = openvino.convert_model(loaded.model, example_input=torch.zeros(2, 3, side, side), input=[-1, 3, side, side])
+    ir = openvino.convert_model(exported_program(loaded))
     openvino.save_model(ir, out, compress_to_fp16=True)
     return _openvino_runner(openvino, openvino.Core().read_model(out))
 
