@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FOLLOW_EVERY_NS = 500_000_000
 _SPANS_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 
+_SHARE_WORDS = {"purity": "purity", "recovery": "recovery", "false_eject_rate": "false ej."}
+
 DirFlag = Annotated[
     Path | None, typer.Option("--dir", help="Record directory; default: the configuration's, else station-runs")
 ]
@@ -39,7 +41,9 @@ def events(
     types: Annotated[list[str] | None, typer.Option("--type", help="Only this kind; may be given again")] = None,
     run: Annotated[int | None, typer.Option(help="Only this run")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on as events come; Ctrl-C ends")] = False,
-    directory: DirFlag = None,
+    directory: _SHARE_WORDS = {"purity": "purity", "recovery": "recovery", "false_eject_rate": "false ej."}
+
+DirFlag = None,
     config: ConfigFlag = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, with a head")] = False,
@@ -72,7 +76,9 @@ def report(
     run: Annotated[int | None, typer.Option(help="Number of the run; default: the newest")] = None,
     list_runs: Annotated[bool, typer.Option("--list", help="List the runs instead")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the report as a page")] = None,
-    directory: DirFlag = None,
+    directory: _SHARE_WORDS = {"purity": "purity", "recovery": "recovery", "false_eject_rate": "false ej."}
+
+DirFlag = None,
     config: ConfigFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -147,15 +153,16 @@ def in_words(values: dict[str, Any], started: str) -> str:
         if reasons:
             lines.append(f"{kind:<9} " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
     latency = values.get("latency_ms")
-    if latency:
+    if latency and latency["capture_to_scheduled"]["p50"] is not None:
         scheduled = latency["capture_to_scheduled"]
         lines.append(f"latency   capture to scheduled p50 {scheduled['p50']} ms, p99 {scheduled['p99']} ms")
-    lines.append(f"gates     {values['late_fires']} late fires, {values['wrong_fires']} wrong fires")
-    for name in ("purity", "recovery", "false_eject_rate"):
+    if values["late_fires"] is not None:
+        lines.append(f"gates     {values['late_fires']} late fires, {values['wrong_fires']} wrong fires")
+    for name in _SHARE_WORDS:
         share = (values.get("truth") or {}).get(name)
         if share and share.get("value") is not None:
             lines.append(
-                f"{name:<9} {share['value']:.3f} (95 %: {share['low']:.3f} to {share['high']:.3f}, "
+                f"{_SHARE_WORDS[name]:<9} {share['value']:.3f} (95 %: {share['low']:.3f} to {share['high']:.3f}, "
                 f"{share['k']} of {share['n']} items)"
             )
     return "\n".join(lines)
