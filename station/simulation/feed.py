@@ -6,17 +6,22 @@ items a second at the same distances, and wall time and virtual time see the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from station.simulation.items import ORGANIC_LABEL, RECYCLABLE_LABEL, Thing, drawn_thing
+from station.simulation.items import DRAWN_MM, ORGANIC_LABEL, RECYCLABLE_LABEL, SizeRange, Thing, drawn_thing
 from station.simulation.renderer import PlacedItem
 
 Choose = Callable[[int], Thing]  # item number -> thing
+
+# One row per thing: the rectangle it lies in.
+_BEHIND, _LATERAL, _TURN, _HALF_LENGTH, _HALF_WIDTH = range(5)  # mm, mm, radians, mm, mm
+Footprint = NDArray[np.float64]  # (5,)
+Footprints = NDArray[np.float64]  # (N, 5)
 
 CANDIDATES = 24  # places tried at once across the belt
 EDGE_MM = 6.0  # free rim of the belt
@@ -45,7 +50,7 @@ class Feed:
         self.plan = plan
         self.items: list[PlacedItem] = []
         self._choose = choose
-        self._boxes: list[_Footprint] = []
+        self._laid: Footprints = np.empty((0, 5))
 
     def up_to(self, travel_mm: float) -> list[PlacedItem]:
         """All items laid so far: at least all whose middle enters the frame by this belt travel."""
@@ -60,102 +65,93 @@ class Feed:
         rng = np.random.default_rng([self.plan.seed, 31, number])
         thing = self._choose(number)
         target_mm = self._next_target_mm() + float(rng.uniform(-0.35, 0.35)) * min(self.plan.spacing_mm, 150.0)
-        near = [box for box in self._boxes[-64:] if box.behind_mm > target_mm - REACH_MM]
+        near = self._laid[-64:]
+        near = near[near[:, _BEHIND] > target_mm - REACH_MM]
         place = self._push_against(thing, near, rng) if self.plan.touching else None
-        place = place or self._find_room(thing, max(60.0, target_mm), near, rng)
-        self._boxes.append(place)
-        self.items.append(PlacedItem(number, thing, -place.behind_mm, place.lateral_mm, place.angle_deg))
+        if place is None:
+            place = self._find_room(thing, max(60.0, target_mm), near, rng)
+        self._laid = np.concatenate([self._laid[-256:], place[None]])
+        behind_mm, lateral_mm, turn = (float(value) for value in place[:3])
+        self.items.append(PlacedItem(number, thing, -behind_mm, lateral_mm, math.degrees(turn)))
 
-    def _find_room(
-        self, thing: Thing, target_mm: float, near: list[_Footprint], rng: np.random.Generator
-    ) -> _Footprint:
+    def _find_room(self, thing: Thing, target_mm: float, near: Footprints, rng: np.random.Generator) -> Footprint:
         gap_mm = 0.5 if self.plan.touching else self.plan.clear_gap_mm
-        beyond = max((box.behind_mm for box in near), default=0.0) + 190.0
+        beyond = float(near[:, _BEHIND].max(initial=0.0)) + 190.0
         for shift_mm in (*SHIFTS_MM, max(0.0, beyond - target_mm)):
             tries = _candidates(thing, target_mm + shift_mm, self.plan.belt_width_mm, rng)
-            free = next((place for place in tries if all(_clear_mm(place, box) >= gap_mm for box in near)), None)
-            if free is not None:
-                return free
-        return tries[0]  # beyond everything laid: free by construction
+            free = np.flatnonzero((_clear_mm(tries, near) >= gap_mm).all(axis=1))
+            if len(free):
+                return np.asarray(tries[free[0]])
+        return np.asarray(tries[0])  # beyond everything laid: free by construction
 
-    def _push_against(self, thing: Thing, near: list[_Footprint], rng: np.random.Generator) -> _Footprint | None:
+    def _push_against(self, thing: Thing, near: Footprints, rng: np.random.Generator) -> Footprint | None:
         """Right behind the last item, sharing some of its width, closer than any camera can part."""
-        if not near or rng.random() > TOUCHING_SHARE:
+        if not len(near) or rng.random() > TOUCHING_SHARE:
             return None
-        last = near[-1]
-        angle_deg = float(rng.uniform(0, 360))
-        for step in count():
-            behind_mm = last.behind_mm + 20 + step * 2.0
-            place = _Footprint(behind_mm, last.lateral_mm, angle_deg, thing.length_mm / 2, thing.width_mm / 2)
-            if all(_clear_mm(place, box) >= 0.3 for box in near):
-                return place if place.fits(self.plan.belt_width_mm) else None
-        return None
+        behind_mm = near[-1, _BEHIND] + np.arange(20.0, 320.0, 2.0)
+        tries = np.empty((len(behind_mm), 5))
+        tries[:] = (0.0, near[-1, _LATERAL], rng.uniform(0, 2 * np.pi), thing.length_mm / 2, thing.width_mm / 2)
+        tries[:, _BEHIND] = behind_mm
+        free = np.flatnonzero((_clear_mm(tries, near) >= 0.3).all(axis=1))
+        half_mm = float(_half_width_mm(tries[:1])[0]) + EDGE_MM
+        fits = half_mm <= near[-1, _LATERAL] <= self.plan.belt_width_mm - half_mm
+        return np.asarray(tries[free[0]]) if fits and len(free) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Footprint:
-    """The rectangle a thing lies in: half its length and width, turned."""
-
-    behind_mm: float
-    lateral_mm: float
-    angle_deg: float
-    half_length_mm: float
-    half_width_mm: float
-
-    def axes(self) -> NDArray[np.float64]:
-        """Unit vectors (lateral, behind) of its length and its width. Matches `renderer.turned_sprite`."""
-        turn = np.radians(self.angle_deg)
-        return np.array([[np.sin(turn), -np.cos(turn)], [np.cos(turn), np.sin(turn)]])
-
-    def reach_mm(self, direction: NDArray[np.float64]) -> float:
-        length, width = np.abs(self.axes() @ direction)
-        return float(length * self.half_length_mm + width * self.half_width_mm)
-
-    def fits(self, belt_width_mm: float) -> bool:
-        half = self.reach_mm(np.array([1.0, 0.0])) + EDGE_MM
-        return half <= self.lateral_mm <= belt_width_mm - half
+def _half_width_mm(boxes: Footprints) -> NDArray[np.float64]:
+    """How far each reaches across the belt from its middle."""
+    turn = boxes[:, _TURN]
+    return np.asarray(np.abs(np.sin(turn)) * boxes[:, _HALF_LENGTH] + np.abs(np.cos(turn)) * boxes[:, _HALF_WIDTH])
 
 
-def _clear_mm(one: _Footprint, other: _Footprint) -> float:
-    """A gap that is certainly there: the widest one that a side of either rectangle sees (negative: they overlap)."""
-    between = np.array([other.lateral_mm - one.lateral_mm, other.behind_mm - one.behind_mm])
-    radius = np.hypot(one.half_length_mm, one.half_width_mm) + np.hypot(other.half_length_mm, other.half_width_mm)
-    far = float(np.hypot(*between)) - float(radius)
-    if far > 60:  # no need to look closer
-        return far
-    axes = np.concatenate([one.axes(), other.axes()])
-    one_reach = np.abs(axes @ one.axes().T) @ np.array([one.half_length_mm, one.half_width_mm])
-    other_reach = np.abs(axes @ other.axes().T) @ np.array([other.half_length_mm, other.half_width_mm])
-    return max(far, float(np.max(np.abs(axes @ between) - one_reach - other_reach)))
+def _clear_mm(ones: Footprints, others: Footprints) -> NDArray[np.float64]:
+    """(ones, others): gaps that are certainly there, the widest that a side of either rectangle sees. Negative: overlap.
+
+    The axes of a thing turned by t are (sin t, -cos t) along its length and (cos t, sin t) across it, in (lateral,
+    behind); that is how `renderer.turned_sprite` turns its picture.
+    """
+    one, other = ones[:, None, :], others[None, :, :]
+    behind, lateral = other[..., _BEHIND] - one[..., _BEHIND], other[..., _LATERAL] - one[..., _LATERAL]
+    cos, sin = np.abs(np.cos(one[..., _TURN] - other[..., _TURN])), np.abs(np.sin(one[..., _TURN] - other[..., _TURN]))
+    gaps = []
+    for mine, theirs in ((one, other), (other, one)):
+        turn = mine[..., _TURN]
+        length, width = theirs[..., _HALF_LENGTH], theirs[..., _HALF_WIDTH]
+        along = np.abs(np.sin(turn) * lateral - np.cos(turn) * behind)
+        across = np.abs(np.cos(turn) * lateral + np.sin(turn) * behind)
+        gaps.append(along - mine[..., _HALF_LENGTH] - (cos * length + sin * width))
+        gaps.append(across - mine[..., _HALF_WIDTH] - (sin * length + cos * width))
+    radii = np.hypot(one[..., _HALF_LENGTH], one[..., _HALF_WIDTH])
+    radii = radii + np.hypot(other[..., _HALF_LENGTH], other[..., _HALF_WIDTH])
+    return np.asarray(np.max([*gaps, np.hypot(behind, lateral) - radii], axis=0))
 
 
-def _candidates(thing: Thing, behind_mm: float, belt_width_mm: float, rng: np.random.Generator) -> list[_Footprint]:
-    places = []
-    for _ in range(CANDIDATES):
-        angle_deg = float(rng.uniform(0, 360))
-        upright = _Footprint(behind_mm, 0.0, angle_deg, thing.length_mm / 2, thing.width_mm / 2)
-        half = upright.reach_mm(np.array([1.0, 0.0])) + EDGE_MM
-        middle = belt_width_mm / 2
-        lateral_mm = float(rng.uniform(half, belt_width_mm - half)) if half < middle else middle
-        places.append(_Footprint(behind_mm, lateral_mm, angle_deg, thing.length_mm / 2, thing.width_mm / 2))
-    return places
+def _candidates(thing: Thing, behind_mm: float, belt_width_mm: float, rng: np.random.Generator) -> Footprints:
+    tries = np.empty((CANDIDATES, 5))
+    tries[:, _BEHIND] = behind_mm
+    tries[:, _TURN] = rng.uniform(0, 2 * np.pi, CANDIDATES)
+    tries[:, _HALF_LENGTH], tries[:, _HALF_WIDTH] = thing.length_mm / 2, thing.width_mm / 2
+    half_mm = np.minimum(_half_width_mm(tries) + EDGE_MM, belt_width_mm / 2)
+    tries[:, _LATERAL] = half_mm + rng.random(CANDIDATES) * (belt_width_mm - 2 * half_mm)
+    return tries
 
 
-def drawn_choice(seed: int, variants: int) -> Choose:
+def drawn_choice(seed: int, variants: int, sizes_mm: SizeRange = DRAWN_MM) -> Choose:
     """Half organic, half recyclable, from `variants` things of each that belong to the seed."""
 
     def choose(number: int) -> Thing:
         rng = np.random.default_rng([seed, 41, number])
         label = RECYCLABLE_LABEL if rng.random() < 0.5 else ORGANIC_LABEL
-        return drawn_thing(label, _first_seed(seed) + int(rng.integers(variants)))
+        return drawn_thing(label, _first_seed(seed) + int(rng.integers(variants)), sizes_mm)
 
     return choose
 
 
-def drawn_pool(seed: int, variants: int) -> list[Thing]:
+def drawn_pool(seed: int, variants: int, sizes_mm: SizeRange = DRAWN_MM) -> list[Thing]:
     """Everything that `drawn_choice` may choose."""
     first = _first_seed(seed)
-    return [drawn_thing(label, first + v) for label in (ORGANIC_LABEL, RECYCLABLE_LABEL) for v in range(variants)]
+    labels = (ORGANIC_LABEL, RECYCLABLE_LABEL)
+    return [drawn_thing(label, first + variant, sizes_mm) for label in labels for variant in range(variants)]
 
 
 def _first_seed(seed: int) -> int:

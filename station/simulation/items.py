@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ RECYCLABLE_LABEL = "recyclable"
 FOLDER_LABELS = {"O": ORGANIC_LABEL, "R": RECYCLABLE_LABEL}
 KINDS = {ORGANIC_LABEL: ORGANIC, RECYCLABLE_LABEL: RECYCLABLE}
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+SizeRange: TypeAlias = tuple[float, float]
+DRAWN_MM: SizeRange = (50.0, 150.0)
 CARD_LONG_SIDE_MM = 120.0
 # Drawn larger than the camera sees it and shrunk: the lens, not the brush, decides the sharpness.
 OVERSAMPLING = 1.5
@@ -65,13 +68,15 @@ def _drawn_outline_mm(thing: Thing) -> tuple[tuple[float, float], ...]:
     return tuple((float(x), float(y)) for x, y in np.round((corners - middle) / OUTLINE_PX_PER_MM, 2))
 
 
-def drawn_thing(label: str, seed: int) -> Thing:
-    """The thing with this seed: kind and size, not yet its picture."""
+def drawn_thing(label: str, seed: int, sizes_mm: SizeRange = DRAWN_MM) -> Thing:
+    """The thing with this seed: kind and size, not yet its picture. Other sizes stretch the natural ones."""
     rng = np.random.default_rng([seed, 1])
     names = sorted(KINDS[label])
     name = names[int(rng.integers(len(names)))]
     _, (shortest_mm, longest_mm), (slim, broad) = KINDS[label][name]
-    length_mm = float(rng.uniform(shortest_mm, longest_mm))
+    natural_mm = float(rng.uniform(shortest_mm, longest_mm))
+    share = (natural_mm - DRAWN_MM[0]) / (DRAWN_MM[1] - DRAWN_MM[0])
+    length_mm = sizes_mm[0] + share * (sizes_mm[1] - sizes_mm[0])
     return Thing(name, label, seed, length_mm, length_mm * float(rng.uniform(slim, broad)))
 
 
@@ -94,8 +99,8 @@ def card_sprite(picture: Path, length_mm: float, width_mm: float, px_per_mm: flo
     bgr = cv2.imread(str(picture), cv2.IMREAD_COLOR)
     if bgr is None:  # its head could be read, its pixels not: the belt carries it all the same, as a blank card
         bgr = np.full((64, 64, 3), 128, np.uint8)
-    card = np.dstack([bgr, np.full(bgr.shape[:2], 255, np.uint8)]).astype(np.uint8, copy=False)
-    return _resized(card, length_mm, width_mm, px_per_mm)
+    card = _resized(np.asarray(bgr, dtype=np.uint8), length_mm, width_mm, px_per_mm)
+    return np.asarray(cv2.cvtColor(card, cv2.COLOR_BGR2BGRA), dtype=np.uint8)
 
 
 def _resized(sprite: Sprite, length_mm: float, width_mm: float, px_per_mm: float) -> Sprite:

@@ -42,6 +42,17 @@ def product_bin(config: StationConfig) -> str:
     return config.sort.product_bin or (gated[0] if gated else config.sort.fallback_bin)
 
 
+def drawn_sizes_mm(config: StationConfig) -> tuple[float, float]:
+    return config.virtual.item_min_mm, config.virtual.item_max_mm
+
+
+def thing_choice(config: StationConfig, options: LineOptions) -> Choose:
+    """Which thing is the n-th fed: also for whoever wants to look at the same things without a line."""
+    if options.items is None:
+        return drawn_choice(options.seed, VARIANTS, drawn_sizes_mm(config))
+    return card_choice(options.seed, picture_cards(options.items, config.virtual.card_mm))
+
+
 class VirtualLine:
     """One run. The belt cruises from `start_ns`; things are fed from `begin_feed` for `for_s`."""
 
@@ -116,7 +127,7 @@ class VirtualLine:
         """Draw the belt and the run's pool of things before the first frame is due."""
         self._draws().render(0.0, self.config.virtual.speed_m_s * 1000.0, 0, [])
         if self.options.items is None and self._feed is not None:
-            for thing in drawn_pool(self.options.seed, VARIANTS):
+            for thing in drawn_pool(self.options.seed, VARIANTS, drawn_sizes_mm(self.config)):
                 thing.sprite(self._size.px_per_mm)
 
     def _draws(self) -> BeltRenderer:
@@ -199,12 +210,7 @@ class VirtualLine:
             clear_gap_mm=virtual.clear_gap_mm,
             touching=options.touching,
         )
-        return Feed(plan, self._choice())
-
-    def _choice(self) -> Choose:
-        if self.options.items is None:
-            return drawn_choice(self.options.seed, VARIANTS)
-        return card_choice(self.options.seed, picture_cards(self.options.items, self.config.virtual.card_mm))
+        return Feed(plan, thing_choice(self.config, options))
 
     def _last_fed_mm(self) -> float:
         """Belt travel at which the feed ends: what would enter the frame later is never laid."""

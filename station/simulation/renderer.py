@@ -143,18 +143,19 @@ def _stamp(turned: Sprite, blur: int) -> _Stamp:
     alpha = np.ascontiguousarray(wide[..., 3])
     shade = cv2.blur(np.roll(alpha, (shift_y, shift_x), (0, 1)), (13, 13))
     shines = cv2.multiply(255 - alpha, 255 - cv2.convertScaleAbs(shade, alpha=SHADOW), scale=1 / 255)
-    keeps = np.asarray(cv2.merge([shines, shines, shines]), dtype=np.uint8)
     opaque = cv2.merge([alpha, alpha, alpha])
     adds = np.asarray(cv2.multiply(wide[..., :3], opaque, scale=1 / 255), dtype=np.uint8)
     if blur > 1:
-        keeps, adds = _smeared(keeps, blur), _smeared(adds, blur)
-    return _Stamp(adds, keeps)
+        shines, adds = _smeared(np.asarray(shines, dtype=np.uint8), blur), _smeared(adds, blur)
+    return _Stamp(adds, np.asarray(cv2.merge([shines, shines, shines]), dtype=np.uint8))
 
 
 def _smeared(picture: BgrImage, rows: int) -> BgrImage:
-    """Motion blur. Not cv2.blur: with a (1, 2) kernel OpenCV 5.0 blacks out the last columns of some widths."""
-    kernel = np.full((rows, 1), 1 / rows, np.float32)
-    return np.asarray(cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT), dtype=np.uint8)
+    """Motion blur: the mean over `rows` rows."""
+    if rows == 2:  # cv2.blur with a (1, 2) kernel blacks out white in the last columns of some widths (OpenCV 5.0)
+        above = np.concatenate([picture[:1], picture[:-1]])
+        return np.asarray(cv2.addWeighted(picture, 0.5, above, 0.5, 0.0), dtype=np.uint8)
+    return np.asarray(cv2.blur(picture, (1, rows), borderType=cv2.BORDER_REFLECT), dtype=np.uint8)
 
 
 def _paste(frame: BgrImage, stamp: _Stamp, row: int, column: int) -> None:
