@@ -41,9 +41,7 @@ def events(
     types: Annotated[list[str] | None, typer.Option("--type", help="Only this kind; may be given again")] = None,
     run: Annotated[int | None, typer.Option(help="Only this run")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on as events come; Ctrl-C ends")] = False,
-    directory: _SHARE_WORDS = {"purity": "purity", "recovery": "recovery", "false_eject_rate": "false ej."}
-
-DirFlag = None,
+    directory: DirFlag = None,
     config: ConfigFlag = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, with a head")] = False,
@@ -76,9 +74,7 @@ def report(
     run: Annotated[int | None, typer.Option(help="Number of the run; default: the newest")] = None,
     list_runs: Annotated[bool, typer.Option("--list", help="List the runs instead")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the report as a page")] = None,
-    directory: _SHARE_WORDS = {"purity": "purity", "recovery": "recovery", "false_eject_rate": "false ej."}
-
-DirFlag = None,
+    directory: DirFlag = None,
     config: ConfigFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
