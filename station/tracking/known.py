@@ -112,6 +112,11 @@ class KnownItem:
             merged=self.merged,
         )
 
+    @property
+    def rear_seen(self) -> int:
+        """In how many sightings its upstream end was in the picture."""
+        return len(self._ends.rear)
+
     def _forget(self, sighting: Sighting) -> None:
         """Place and size start anew."""
         self._ends = _empty_ends()

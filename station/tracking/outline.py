@@ -18,7 +18,7 @@ Contour: TypeAlias = NDArray[np.int32]  # (N, 1, 2), x y
 Hull: TypeAlias = NDArray[np.float32]  # (N, 2), x y, pixel centres at +0.5
 
 NECK_SHARE = 0.55  # of the thinner lobe's thickness: narrower is a touch, wider a waist
-SPLIT_SOLIDITY = 0.88  # area over hull area below which a shape may be two
+SPLIT_SOLIDITY = 0.95  # area over hull area below which a shape may be two
 SEAM_SPAN = 0.9  # of the belt's width
 LOBE_SHARE = 0.18  # of the whole: less is a corner, not an item
 GROWN_PX = 1.0  # by how much smoothing and edges widen a shape, on each side
@@ -145,7 +145,7 @@ def _lobes(filled: Mask) -> NDArray[np.int32] | None:
     depth = cv2.distanceTransform(filled, cv2.DIST_L2, 5)
     deepest = float(depth.max())
     total = int(np.count_nonzero(filled))
-    for share in (0.25, 0.35, 0.45):
+    for share in (0.2, 0.3, 0.4, 0.5):
         cores = (depth > share * deepest).astype(np.uint8)
         count, found = cv2.connectedComponents(cores, connectivity=4)
         core_labels = np.asarray(found, np.int32)

@@ -25,6 +25,7 @@ JAM_MM = 80.0  # of belt passing under an item that stands still
 PIECE_MM = 8.0  # pieces may stick out of the known footprint by this much
 MISSES_TO_FORGET = 2  # frames in a row without an unconfirmed one
 MISSES_TO_LOSE = 3
+LONG_SHARE = 0.6  # of the view
 COVERED = 0.7  # share of a footprint under a detection that tells: it is in there
 
 
@@ -128,7 +129,10 @@ class Tracker:
         for sighting in left:
             inside = [item for item in self._known if item.seen_now is None and self._lies(item, sighting, travel_mm)]
             still = self._standing(sighting, travel_mm)
-            if len(inside) > 1:
+            if len(inside) > 1 and not any(item.rear_seen for item in inside):
+                inside[0].restart(sighting, now_ns, travel_mm)
+                self._fuse(inside[1:])
+            elif len(inside) > 1:
                 for item in inside:
                     item.merged = True
                     item.see(sighting, now_ns, travel_mm, trust=False)
@@ -147,19 +151,23 @@ class Tracker:
         return share_inside(shown, sighting.footprint) > COVERED or _is_piece(sighting, item)
 
     def _mark_mergers(self, seen: Sequence[Sighting], now_ns: int, travel_mm: float) -> None:
-        """A track that vanished under another's detection is merged with it; both stay."""
-        for item in self._known:
-            if item.seen_now is not None:
-                continue
+        """A track that vanished under another's detection is merged with it; both stay, but for two tips of one item."""
+        for item in [item for item in self._known if item.seen_now is None]:
             place = self._visible(item.footprint, travel_mm)
             over = next((s for s in seen if share_inside(place, s.footprint) > COVERED), None)
             if over is None or place.length_mm < PIECE_MM:
                 continue
-            item.merged = True
+            others = [other for other in self._known if other.seen_now is over]
+            if not item.rear_seen and all(other.rear_seen <= 1 for other in others):
+                self._fuse([item])
+                continue
             item.see(over, now_ns, travel_mm, trust=False)
-            for other in self._known:
-                if other.seen_now is over:
-                    other.merged = True
+            for one in (item, *others):
+                one.merged = True
+
+    def _fuse(self, pieces: Sequence[KnownItem]) -> None:
+        """Tips that came into view apart turned out to be one item's, before either counted as an item."""
+        self._known = [item for item in self._known if item not in pieces]
 
     def _standing(self, sighting: Sighting, travel_mm: float) -> KnownItem | None:
         """The unmatched track that was seen at the same place in the picture one frame ago."""
@@ -186,8 +194,10 @@ class Tracker:
         return shown.length_mm > 0.6 * item.footprint.length_mm
 
     def _confirm(self, item: KnownItem) -> None:
+        long = item.footprint.length_mm > LONG_SHARE * self._belt.view_length_mm
         if item.entered:
-            item.confirmed = item.confirmed or item.ever_whole or item.followed > 0
+            # Two tips may yet be one item: it counts once its rear has come in, or when it is too long to wait for that.
+            item.confirmed = item.confirmed or item.ever_whole or (item.followed > 0 and (item.rear_seen > 0 or long))
         else:
             item.confirmed = item.confirmed or (item.followed > 0 and item.carried_mm >= CARRIED_MM)
 
