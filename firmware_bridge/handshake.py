@@ -24,6 +24,10 @@ class Greeting:
         self._nonce = self._draw()
         return Hello(wire.VERSION, self.session_id, self._nonce)
 
+    def adopt(self, hello: Hello) -> None:
+        """A HELLO out of a capture stands for ours."""
+        self.session_id, self._nonce = hello.session, hello.nonce
+
     def is_answer(self, reply: HelloReply) -> bool:
         """Raises ProtocolError when the device speaks another version."""
         if reply.nonce != self._nonce:

@@ -19,6 +19,7 @@ from serial.tools import list_ports
 
 from firmware_bridge.errors import PortError
 
+AUTO: Final = "auto"
 READ_BYTES: Final = 4096
 _GONE: Final = (OSError, termios.error)
 _SERIAL_BY_ID: Final = Path("/dev/serial/by-id")
@@ -98,7 +99,12 @@ def _names_by_id(folder: Path = _SERIAL_BY_ID) -> dict[str, str]:
 
 
 def resolve(wanted: str, ports: list[PortInfo] | None = None) -> str:
-    """A device path for what the user wrote: a path as it is, VID:PID or VID:PID:SERIAL as it is plugged now."""
+    """A device path for what the user wrote: a path as it is, VID:PID or VID:PID:SERIAL as it is plugged now.
+
+    `auto` is the only USB serial port there is; with more of them, discovery.choose asks which one answers.
+    """
+    if wanted == AUTO:
+        return _only_one(list_serial_ports() if ports is None else ports)
     if wanted.startswith(("/", ".", "COM")) or Path(wanted).exists():
         return wanted
     known = list_serial_ports() if ports is None else ports
@@ -110,6 +116,17 @@ def resolve(wanted: str, ports: list[PortInfo] | None = None) -> str:
             f"{wanted}: {len(found)} ports match ({', '.join(found)}); add the serial number: VID:PID:SERIAL"
         )
     raise PortError(f"{wanted}: no such port is plugged in; `station ports list` shows those that are")
+
+
+def _only_one(ports: list[PortInfo]) -> str:
+    usb = [port.device for port in ports if port.vid is not None]
+    if len(usb) == 1:
+        return usb[0]
+    if usb:
+        raise PortError(
+            f"auto: {len(usb)} USB ports ({', '.join(usb)}); `station ports find` says which is the controller"
+        )
+    raise PortError("auto: no USB serial port is plugged in; --port DEVICE names one that is not USB")
 
 
 def _matches(usb_id: str, wanted: str) -> bool:
