@@ -65,7 +65,9 @@ def test_splitting_and_padding_keep_every_row_in_its_place(looks: int, pads: boo
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        pytest.param(RuntimeError("CUDA error: device lost\nlong story"), "device lost ... long story$", id="engine error"),
+        pytest.param(
+            RuntimeError("CUDA error: device lost\nlong story"), "device lost ... long story$", id="engine error"
+        ),
         pytest.param(np.full((1, 3), np.nan, np.float32), "not finite", id="not a number"),
     ],
 )
