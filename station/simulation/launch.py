@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from station.config import CameraConfig, StationConfig
-from station.errors import ControllerError
+from station.errors import ConfigError, ControllerError, StationError
 from station.simulation.camera import SharedMemoryCamera
 from station.simulation.faults import Fault, parse_fault
 from station.simulation.line import LineOptions
 
 READY_TIMEOUT_S = 60.0
+ERROR_OF_CODE: dict[int, type[StationError]] = {2: ConfigError, 4: ControllerError}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,13 @@ class LineHandle:
         return event
 
     def wait_for(self, name: str, timeout_s: float) -> dict[str, Any]:
-        """The first event of this name, old or new. Raises ControllerError when the line dies or stays silent."""
+        """The first event of this name, old or new. Raises what the line failed of, or ControllerError if it is silent."""
         while True:
             for event in self.events:
                 if event["event"] == name:
                     return event
+                if event["event"] == "failed":
+                    raise ERROR_OF_CODE.get(event["code"], ControllerError)(event["message"])
             if not self.poll(timeout_s):
                 state = "is silent" if self.alive else f"ended with code {self._process.returncode}"
                 raise ControllerError(f"virtual line: no {name!r} within {timeout_s:g} s, its process {state}.")

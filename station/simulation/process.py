@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 
 from station.clock import Clock, SystemClock
-from station.errors import ControllerError
+from station.errors import ControllerError, StationError
 from station.simulation.belt import write_profile
 from station.simulation.camera import FrameRingWriter
 from station.simulation.faults import DEVICE_FAULTS, Fault
@@ -178,7 +178,11 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the station's business
     cv2.setNumThreads(1)
     spec = LineSpec.from_json(Path(argv[0]).read_text(encoding="utf-8"))
-    LineProcess(spec, SystemClock()).run()
+    try:
+        LineProcess(spec, SystemClock()).run()
+    except StationError as error:  # the station tells the operator; here nobody would read it
+        os.write(1, json.dumps({"event": "failed", "message": str(error), "code": error.exit_code}).encode() + b"\n")
+        return error.exit_code
     return 0
 
 

@@ -5,12 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from station.config import CameraConfig, builtin_config, changed
-from station.errors import ControllerError
+from station.errors import ConfigError, ControllerError
 from station.simulation.belt import read_profile
 from station.simulation.faults import parse_fault
 from station.simulation.launch import LineHandle, LineSpec
@@ -116,4 +117,15 @@ def test_a_line_that_dies_is_reported_in_words(tmp_path: Path) -> None:
     made.kill()
     with pytest.raises(ControllerError, match="ended with code"):
         made.wait_for("finished", 1.0)
+    made.close()
+
+
+def test_what_the_line_cannot_start_with_is_said_as_the_station_would_say_it(tmp_path: Path) -> None:
+    empty = tmp_path / "pictures"
+    empty.mkdir()
+    base = spec(tmp_path)
+    made = LineHandle(replace(base, options=replace(base.options, items=empty)))
+    with pytest.raises(ConfigError, match="no pictures in class folders"):
+        made.wait_ready()
+    made.wait_end(20.0)
     made.close()
