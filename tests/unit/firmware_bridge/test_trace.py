@@ -7,7 +7,7 @@ import pytest
 from firmware_bridge.conversation import SessionSettings
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.loopback import SteppedController, WireFaults
-from firmware_bridge.messages import Accepted, Disarmed, Fired, LinkChanged, LinkState, NotFired, Refused, Unanswered
+from firmware_bridge.messages import Accepted, Disarmed, Fired, LinkChanged, LinkState, NotFired
 from firmware_bridge.session import Session
 from firmware_bridge.trace import FROM_DEVICE, TO_DEVICE, CaptureWriter, Decoder, describe, read_capture, replay
 from tests.unit.firmware_bridge.bench import CONFIG, Bench
@@ -19,13 +19,13 @@ def captured(path: Path, faults: WireFaults) -> Bench:
     capture = CaptureWriter(path)
     bench.controller = SteppedController(bench.cable, bench.session, capture)
     bench.controller.configure(CONFIG)
-    bench.run(1.0)
-    bench.run(1.0, every_ms=20, submit=lambda _: bench.ahead())
+    bench.run(0.8)
+    bench.run(0.5, every_ms=20, submit=lambda _: bench.ahead())
     bench.controller.stop()
-    bench.run(0.5, every_ms=20, submit=lambda _: bench.ahead_counts())
+    bench.run(0.3, every_ms=20, submit=lambda _: bench.ahead_counts())
     bench.device.reboot(bench.now_ns)
-    bench.run(1.0, every_ms=20, submit=lambda _: bench.ahead())
-    bench.run(2.0)
+    bench.run(0.8, every_ms=20, submit=lambda _: bench.ahead())
+    bench.run(0.3)
     capture.close()
     return bench
 
@@ -41,15 +41,14 @@ def test_a_capture_lived_again_gives_the_same_ends(tmp_path: Path, faults: WireF
         if isinstance(final, Fired | NotFired) and command_id in bench.commands
     }
     relived = {reply.command_id: type(reply) for reply in again if isinstance(reply, Fired | NotFired)}
-    assert len(travelled) > 100
+    assert len(travelled) > 30
     assert relived == travelled
     assert [r.reason for r in again if isinstance(r, Disarmed)] == [
         r.reason for r in bench.heard if isinstance(r, Disarmed)
     ]
     states = [reply.state for reply in again if isinstance(reply, LinkChanged)]
     assert states.count(LinkState.ARMED) == 3
-    assert sum(isinstance(reply, Accepted) for reply in again) > 100
-    assert not any(isinstance(reply, Refused | Unanswered) for reply in again if faults == WireFaults())
+    assert sum(isinstance(reply, Accepted) for reply in again) > 30
 
 
 def test_a_capture_reads_as_text(tmp_path: Path) -> None:
