@@ -135,7 +135,7 @@ class StateBoard:
         _merge(self.items, state.get("items", ()), key=("track_id",))
         _merge(self.events, state.get("events", ()), key=("at_ns", "what", "track_id"))
         self.state, self.made_ns = state, made_ns
-        urgent = (state.get("machine"), state.get("link", {}).get("state"), state.get("alarms"))
+        urgent = (state.get("machine"), (state.get("link") or {}).get("state"), state.get("alarms"))
         if urgent != self._urgent:
             self._urgent = urgent
             self._wake()
