@@ -38,7 +38,7 @@ class Scene:
 def make_scene() -> Callable[..., Scene]:
     def make(seed: int, speed_mm_s: float = 1000.0, rows: int = 0) -> Scene:
         rng = np.random.default_rng(seed)
-        items = []
+        items: list[PlacedItem] = []
         for row in range(rows):
             for column in range(3):
                 thing = drawn_thing(("organic", "recyclable")[int(rng.integers(2))], int(rng.integers(1 << 30)))

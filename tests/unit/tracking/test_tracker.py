@@ -93,7 +93,8 @@ def test_neighbours_one_step_apart_are_not_mixed_up() -> None:
 
 def test_the_position_says_how_sure_it_is() -> None:
     line = Line((-60.0, 300.0))
-    sigmas = [line.see(33.0 * n).tracks[0].sigma_mm for n in range(4, 10)]
+    updates = [line.see(33.0 * n) for n in range(10)]
+    sigmas = [update.tracks[0].sigma_mm for update in updates[4:]]
     assert sigmas == sorted(sigmas, reverse=True)
     assert sigmas[0] < 2.0
 
@@ -141,11 +142,8 @@ def test_a_machine_part_never_becomes_an_item() -> None:
 def test_two_tips_that_turn_out_to_be_one_item_are_one_track() -> None:
     line = Line()
     tips = [d for d in [box(0, 250, (60, 20)), box(0, 350, (60, 20))] if d]
-    shown: list[list[Detection]] = [
-        [],
-        tips,
-        *([[d] if d else [] for d in (box(40 + 33 * n, 300, (76, 120)) for n in range(12))]),
-    ]
+    one = [box(40 + 33 * n, 300, (76, 120)) for n in range(15)]
+    shown: list[list[Detection]] = [[], tips, *([d] if d else [] for d in one)]
     ids = {track.track_id for n, seen in enumerate(shown) for track in line.show(seen, 33.0 * n).tracks}
     assert len(ids) == 1
     assert line.ends == [TrackEnd.LEFT]

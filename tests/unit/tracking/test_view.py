@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from station.config import BeltConfig, CameraConfig, DetectorConfig
-from station.datatypes import TrackEnd
+from station.datatypes import EndedTrack, TrackEnd
 from station.tracking.tracker import TrackIds
 from station.tracking.view import TravelSource, View, ViewConfig
 
@@ -34,7 +34,7 @@ def test_every_item_is_followed_once_and_left_where_it_lies(
     scene = make_scene(21, rows=5)
     eye = view(belt, speed_from_picture=from_picture)
     looks: dict[int, int] = {}
-    ended = []
+    ended: list[EndedTrack] = []
     for frame in scene.frames(48, counted=counted):
         update = eye.see(frame)
         ended += update.ended
@@ -67,7 +67,7 @@ def test_the_pictures_check_the_encoder(make_scene: MakeScene) -> None:
 
 def test_lost_frames_cost_no_identity(make_scene: MakeScene) -> None:
     scene, eye = make_scene(23, rows=4), view()
-    ended = []
+    ended: list[EndedTrack] = []
     for number, frame in enumerate(scene.frames(48)):
         if number % 7 not in (3, 4, 5):
             ended += eye.see(frame).ended

@@ -1,0 +1,150 @@
+"""The real camera behind a stand-in for cv2.VideoCapture: settings read back, stamps believed or not, loss and return."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from station.capture import opencv_camera
+from station.capture.opencv_camera import CameraSettings, OpenCVCamera
+from station.clock import ManualClock
+from station.errors import CameraError, CameraLost
+
+SECOND = 1_000_000_000
+
+
+class Device:
+    """A V4L2 camera as OpenCV shows it; `refuses` keeps its own values."""
+
+    def __init__(
+        self, clock: ManualClock, *, refuses: dict[int, float] | None = None, age_ms: float | None = 20.0
+    ) -> None:
+        self.clock = clock
+        self.values = {cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_BUFFERSIZE: 4.0}
+        self.refuses = refuses or {}
+        self.age_ms = age_ms
+        self.opened = True
+        self.gives = True
+        self.released = False
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return self.opened
+
+    def set(self, prop: int, value: float) -> bool:
+        self.values[prop] = self.refuses.get(prop, value)
+        return prop not in self.refuses
+
+    def get(self, prop: int) -> float:
+        if prop == cv2.CAP_PROP_POS_MSEC:
+            return 0.0 if self.age_ms is None else self.clock.now_ns() / 1e6 - self.age_ms
+        return self.values.get(prop, 0.0)
+
+    def grab(self) -> bool:
+        self.clock.advance_ms(33)
+        return self.gives
+
+    def retrieve(self) -> tuple[bool, object]:
+        return self.gives, np.full((48, 64, 3), 90, np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(100 * SECOND)
+
+
+@pytest.fixture
+def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def plug_in(*devices: Device) -> None:
+        waiting = list(devices)
+        monkeypatch.setattr(opencv_camera.cv2, "VideoCapture", lambda *_: waiting.pop(0))
+
+    return plug_in
+
+
+def test_the_drivers_stamp_is_used_where_it_is_sane(clock: ManualClock, plug: Callable[..., None]) -> None:
+    plug(Device(clock, age_ms=20))
+    camera = OpenCVCamera("camera0", "0", clock)
+    assert camera.open().stamp == "driver"
+    frame = camera.read()
+    assert frame is not None
+    assert clock.now_ns() - frame.captured_ns == pytest.approx(20_000_000, abs=1000)
+
+
+@pytest.mark.parametrize(
+    "age_ms",
+    [
+        pytest.param(None, id="the backend gives none"),
+        pytest.param(90_000.0, id="a position in the stream, not a time"),
+        pytest.param(-500.0, id="from the future"),
+    ],
+)
+def test_a_strange_stamp_is_replaced_by_the_grab(
+    clock: ManualClock, plug: Callable[..., None], age_ms: float | None
+) -> None:
+    plug(Device(clock, age_ms=age_ms))
+    camera = OpenCVCamera("camera0", "0", clock)
+    assert camera.open().stamp == "grab"
+    frame = camera.read()
+    assert frame is not None
+    assert frame.captured_ns == clock.now_ns()
+
+
+def test_what_the_camera_refuses_is_said(clock: ManualClock, plug: Callable[..., None]) -> None:
+    plug(Device(clock, refuses={cv2.CAP_PROP_FPS: 15.0, cv2.CAP_PROP_BUFFERSIZE: 4.0}))
+    settings = CameraSettings(width_px=64, fps=60, exposure_ms=1.5)
+    info = OpenCVCamera("camera0", "0", clock, settings).open()
+    assert info.warnings == (
+        "the driver keeps more than one frame: stamps tell their age",
+        "fps: asked for 60, the camera gives 15",
+    )
+    assert info.fps == 15
+
+
+def test_frames_are_numbered_and_stamps_rise(clock: ManualClock, plug: Callable[..., None]) -> None:
+    plug(Device(clock))
+    camera = OpenCVCamera("camera0", "0", clock)
+    camera.open()
+    frames = [camera.read() for _ in range(4)]
+    assert [f.frame_id for f in frames if f] == [1, 2, 3, 4]
+    stamps = [f.captured_ns for f in frames if f]
+    assert stamps == sorted(set(stamps))
+
+
+def test_a_camera_that_stops_is_lost_and_comes_back_by_open(clock: ManualClock, plug: Callable[..., None]) -> None:
+    first, second = Device(clock), Device(clock)
+    plug(first, second)
+    camera = OpenCVCamera("camera0", "0", clock)
+    camera.open()
+    before = camera.read()
+    first.gives = False
+    with pytest.raises(CameraLost, match="no frame"):
+        camera.read()
+    assert first.released
+    with pytest.raises(CameraLost, match="not open"):
+        camera.read()
+    camera.open()
+    after = camera.read()
+    assert before is not None
+    assert after is not None
+    assert after.frame_id > before.frame_id
+
+
+def test_a_camera_that_cannot_be_opened_names_the_remedy(clock: ManualClock, plug: Callable[..., None]) -> None:
+    closed, dumb = Device(clock), Device(clock)
+    closed.opened, dumb.gives = False, False
+    plug(closed, dumb)
+    with pytest.raises(CameraError, match="plugged in"):
+        OpenCVCamera("camera0", "0", clock).open()
+    with pytest.raises(CameraError, match="gives no picture"):
+        OpenCVCamera("camera0", "0", clock).open()
+    assert closed.released
+    assert dumb.released
+
+
+def test_a_missing_device_is_named(clock: ManualClock) -> None:
+    with pytest.raises(CameraError, match="/dev/video-none: no such device"):
+        OpenCVCamera("camera0", "/dev/video-none", clock).open()
