@@ -9,25 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firmware_bridge.messages import LinkState
+from station.alarms import AlarmView
 from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
 from station.events import Event
 from station.panel.snapshot import SeenCamera, SeenItem, Snapshot, gates_in_words
 
 ITEMS_SHOWN = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One alarm as an operator meets it: what, how bad, what to do."""
-
-    alarm_id: str
-    text: str
-    action: str = ""  # what the operator should do; without one it is an event, not an alarm
-    priority: int = 2  # 1 critical, 2 warning, 3 notice
-    active: bool = True
-    acknowledged: bool = False
-    shelved: bool = False
-    since_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +32,7 @@ class PageFacts:
     sync_bound_us: float | None = None
     link_retries: int = 0
     recent: Sequence[ItemRecord] = ()  # any order, the newest are shown
-    alarms: Sequence[Alarm] = ()
+    alarms: Sequence[AlarmView] = ()
     events: Sequence[Event] = ()
 
 
@@ -68,7 +55,7 @@ def page_values(snapshot: Snapshot, facts: PageFacts | None = None) -> dict[str,
         "slack_ms": {"p1": facts.slack_p1_ms, "p50": facts.slack_p50_ms},
         "cameras": [_camera(camera) for camera in cameras],
         "items": _items(facts.recent),
-        "alarms": [_alarm(alarm) for alarm in facts.alarms] or [_worded(text) for text in snapshot.alarms],
+        "alarms": [alarm.to_values() for alarm in facts.alarms] or [_worded(text) for text in snapshot.alarms],
         "events": [_event(event) for event in facts.events],
         "pictures": {
             camera.camera_id: {
@@ -164,22 +151,10 @@ def _item(record: ItemRecord) -> dict[str, Any]:
     }
 
 
-def _alarm(alarm: Alarm) -> dict[str, Any]:
-    return {
-        "id": alarm.alarm_id,
-        "text": alarm.text,
-        "action": alarm.action,
-        "priority": alarm.priority,
-        "active": alarm.active,
-        "acknowledged": alarm.acknowledged,
-        "shelved": alarm.shelved,
-        "since_ns": alarm.since_ns,
-    }
-
-
 def _worded(text: str) -> dict[str, Any]:
-    """An alarm of which only the words are known: it cannot be acknowledged, so it does not ask for it."""
-    return _alarm(Alarm(text, text, acknowledged=True)) | {"words_only": True}
+    """An alarm of which only the words are known: nothing can be asked of it, so nothing is offered."""
+    facts = {"alarm_id": text, "text": text, "action": "", "priority": 2, "active": True}
+    return facts | {"acknowledged": True, "shelved": False, "since_ns": None, "words_only": True}
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -39,8 +39,11 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-def until(page: Any, condition: str, timeout_s: float = 5) -> float:
-    """Seconds until a JavaScript expression is true. (Playwright's own wait needs eval, which our page forbids.)"""
+def until(page: Any, condition: str, timeout_s: float = 60) -> float:
+    """Seconds until a JavaScript expression is true, patiently: a busy machine is no failure.
+
+    (Playwright's own wait needs eval, which our page forbids.)
+    """
     begun_s = time.monotonic()
     while not page.evaluate(f"Boolean({condition})"):
         assert time.monotonic() < begun_s + timeout_s, f"not within {timeout_s} s: {condition}"
@@ -62,7 +65,7 @@ class FakeStation:
         self._news: queue.Queue[dict[str, Any]] = queue.Queue()
         self._ear = threading.Thread(target=self._listen, daemon=True)
         self._ear.start()
-        first = self.wait_for(lambda said: "url" in said, 30)
+        first = self.wait_for(lambda said: "url" in said, 60)
         self.url: str = first["url"]
         self.panel_pid: int = first["pid"]
         self.port = urlsplit(self.url).port or 0
@@ -73,7 +76,7 @@ class FakeStation:
         self.process.stdin.write(json.dumps(values) + "\n")
         self.process.stdin.flush()
 
-    def wait_for(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float) -> dict[str, Any]:
+    def wait_for(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 60) -> dict[str, Any]:
         deadline_s = time.monotonic() + timeout_s
         while True:
             left_s = deadline_s - time.monotonic()
@@ -88,7 +91,7 @@ class FakeStation:
 
     def report(self) -> dict[str, Any]:
         self.change(report=True)
-        return self.wait_for(lambda said: "watched" in said, 10)
+        return self.wait_for(lambda said: "watched" in said, 60)
 
     def end(self) -> None:
         if self.process.poll() is None:
@@ -109,23 +112,25 @@ class FakeStation:
             self._news.put(json.loads(line))
 
 
-@pytest.fixture
-def start_station(tmp_path: Path) -> Iterator[Callable[..., FakeStation]]:
-    started: list[FakeStation] = []
-
-    def start(**options: Any) -> FakeStation:
-        station = FakeStation({"http": "127.0.0.1:0", **options}, tmp_path)
-        started.append(station)
-        return station
-
-    yield start
-    for station in started:
-        station.end()
+@pytest.fixture(scope="session")
+def long_lived_station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStation]:
+    station = FakeStation({"http": "127.0.0.1:0"}, tmp_path_factory.mktemp("run"))
+    yield station
+    station.end()
 
 
 @pytest.fixture
-def station(start_station: Callable[..., FakeStation]) -> FakeStation:
-    return start_station()
+def station(long_lived_station: FakeStation) -> FakeStation:
+    """A running station that shows nothing special; shared, so nobody may kill it."""
+    long_lived_station.change(forget=True)
+    return long_lived_station
+
+
+@pytest.fixture
+def mortal_station(tmp_path: Path) -> Iterator[FakeStation]:
+    station = FakeStation({"http": "127.0.0.1:0"}, tmp_path)
+    yield station
+    station.end()
 
 
 @pytest.fixture
@@ -137,11 +142,12 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(60_000)
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.goto(url)
         if wait:
-            until(page, "window.stationPage?.live.ages.length > 3", 30)
+            until(page, "window.stationPage?.live.ages.length > 3", 60)
         return page
 
     yield open_it

@@ -1,7 +1,8 @@
 """A station that is nothing but its panel: moving pictures that carry their own time as a bar code, and invented values.
 
 Run as a process: `python fake_station.py '{"fps": 30}'`. Prints one JSON line per thing that happens: {"url"}, {"stop"},
-{"command"}. Reads lines of JSON on stdin that change the values shown ({"freeze": true}, {"machine": {...}}, {"quiet": true}).
+{"command"}. Reads lines of JSON on stdin that change the values shown ({"freeze": true}, {"machine": {...}}, {"quiet": true});
+{"forget": true} drops earlier changes.
 """
 
 import json
@@ -9,6 +10,7 @@ import select
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import cv2
@@ -46,13 +48,17 @@ def say(values: dict[str, Any]) -> None:
     print(json.dumps(values), flush=True)
 
 
+@cache
+def belt(camera: int) -> np.ndarray[Any, Any]:
+    """Two turns of the same texture: any window of one turn is a picture."""
+    texture = np.random.default_rng(camera).normal(74 + 12 * camera, 7, (HEIGHT_PX, WIDTH_PX // 8)).astype(np.uint8)
+    return np.tile(np.repeat(texture, 8, axis=1)[:, :, None], (2, 1, 3))
+
+
 def draw(now_ns: int, camera: int) -> tuple[np.ndarray[Any, Any], tuple[SeenItem, ...]]:
     """A textured belt with cards that travel down, and where they are."""
-    rng = np.random.default_rng(7)
-    shift = int(now_ns / 1e9 * 320) % HEIGHT_PX
-    tile = rng.normal(74 + 12 * camera, 7, (HEIGHT_PX, WIDTH_PX // 8)).clip(0, 255).astype(np.uint8)
-    belt = np.roll(np.repeat(tile, 8, axis=1), shift, axis=0)
-    picture = cv2.cvtColor(belt, cv2.COLOR_GRAY2BGR)
+    start = HEIGHT_PX - int(now_ns / 1e9 * 320) % HEIGHT_PX
+    picture = belt(camera)[start : start + HEIGHT_PX].copy()
     seen = []
     for n, (label, colour, mark) in enumerate(KINDS):
         along_px = int(now_ns / 1e9 * 320 + n * 190) % (HEIGHT_PX + 190) - 95
@@ -149,7 +155,8 @@ def main() -> None:
     changes: dict[str, Any] = {}
     due_s = time.monotonic()
     while not changes.get("end"):
-        changes |= heard()
+        heard_now = heard()
+        changes = heard_now if heard_now.pop("forget", False) else changes | heard_now
         now_ns = time.monotonic_ns()
         frames: dict[str, Any] = {}
         cameras: dict[str, SeenCamera] = {}

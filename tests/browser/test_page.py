@@ -89,20 +89,20 @@ def test_a_frozen_picture_is_greyed_and_said_so(station: FakeStation, open_page:
     page = open_page(station.url)
     assert not page.locator("#no-picture").is_visible()
     station.change(freeze=True)
-    page.wait_for_selector("#age.old", timeout=3000)
-    page.wait_for_selector("#figure.stale", timeout=4000)
+    page.wait_for_selector("#age.old")
+    page.wait_for_selector("#figure.stale")
     assert "NO LIVE PICTURE" in page.locator("#no-picture").inner_text()
     assert banner_text(page) == ""  # the values are still live
     station.change(freeze=False)
-    page.wait_for_selector("#figure:not(.stale)", timeout=5000)
+    page.wait_for_selector("#figure:not(.stale)")
 
 
 def test_a_lost_camera_is_named_while_the_other_one_shows(station: FakeStation, open_page: OpenPage) -> None:
     page = open_page(station.url)
     station.change(lost=["camera0"])
-    page.wait_for_selector("#figure.stale", timeout=2000)
+    page.wait_for_selector("#figure.stale")
     page.get_by_role("button", name="camera1").click()
-    page.wait_for_selector("#figure:not(.stale):not(.none)", timeout=5000)
+    page.wait_for_selector("#figure:not(.stale):not(.none)")
     assert "camera0" in page.locator("#cameras .bad").inner_text()
     assert station.report()["watched"] == ["camera1"]
 
@@ -135,7 +135,7 @@ def test_nobody_watching_means_no_pictures(station: FakeStation, open_page: Open
     page = open_page(station.url)
     assert station.report()["watched"] == ["camera0"]
     page.close()
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while station.report()["watched"]:
         assert time.monotonic() < deadline_s
         time.sleep(0.1)
@@ -144,26 +144,28 @@ def test_nobody_watching_means_no_pictures(station: FakeStation, open_page: Open
 # -- what dies -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_station_is_a_dead_link_within_two_seconds(station: FakeStation, open_page: OpenPage) -> None:
-    page = open_page(station.url)
-    station.process.kill()
+def test_a_killed_station_is_a_dead_link_within_two_seconds(mortal_station: FakeStation, open_page: OpenPage) -> None:
+    page = open_page(mortal_station.url)
+    mortal_station.process.kill()
     page.wait_for_selector("#banner:not([hidden])", timeout=2000)
     page.wait_for_selector("body.dead")
     wait_for_banner(page, "NO CONNECTION", 10)
-    page.wait_for_selector("#figure.stale", timeout=4000)
+    page.wait_for_selector("#figure.stale")
 
 
-def test_a_killed_panel_is_a_dead_link_and_then_comes_back_by_itself(station: FakeStation, open_page: OpenPage) -> None:
-    page = open_page(station.url)
+def test_a_killed_panel_is_a_dead_link_and_then_comes_back_by_itself(
+    mortal_station: FakeStation, open_page: OpenPage
+) -> None:
+    page = open_page(mortal_station.url)
     page.evaluate("window.notReloaded = true")
-    os.kill(station.panel_pid, signal.SIGKILL)
+    os.kill(mortal_station.panel_pid, signal.SIGKILL)
     assert wait_for_banner(page, "NO CONNECTION", 2) < 2
-    until(page, "document.getElementById('banner').hidden", 30)
-    page.wait_for_selector("#figure:not(.stale)", timeout=10_000)
+    until(page, "document.getElementById('banner').hidden")
+    page.wait_for_selector("#figure:not(.stale)")
     assert page.evaluate("window.notReloaded") is True
-    assert station.report()["restarts"] == 1
+    assert mortal_station.report()["restarts"] == 1
     page.locator("#stop").click()  # still signed in
-    station.wait_for(lambda said: "stop" in said, 5)
+    mortal_station.wait_for(lambda said: "stop" in said)
 
 
 def test_a_silent_station_is_not_shown_as_live(station: FakeStation, open_page: OpenPage) -> None:
@@ -171,7 +173,7 @@ def test_a_silent_station_is_not_shown_as_live(station: FakeStation, open_page: 
     station.change(quiet=True)
     assert wait_for_banner(page, "NOT ANSWERING", 2.5) < 2.5
     station.change(quiet=False)
-    until(page, "document.getElementById('banner').hidden", 5)
+    until(page, "document.getElementById('banner').hidden")
 
 
 def test_a_silent_network_is_noticed_without_tcp(
@@ -190,7 +192,7 @@ def test_stop_is_immediate_and_asks_nothing(station: FakeStation, open_page: Ope
     page = open_page(station.url)
     begun_ns = time.monotonic_ns()
     page.locator("#stop").click()
-    stopped = station.wait_for(lambda said: "stop" in said, 5)
+    stopped = station.wait_for(lambda said: "stop" in said)
     assert (stopped["stop"] - begun_ns) / 1e6 < 1500
     assert not page.locator("dialog[open]").count()
     until(page, "document.getElementById('stop-note').innerText.includes('received')")
@@ -198,6 +200,7 @@ def test_stop_is_immediate_and_asks_nothing(station: FakeStation, open_page: Ope
 
 def test_start_asks_first_and_takes_no_for_an_answer(station: FakeStation, open_page: OpenPage) -> None:
     station.change(machine={"state": "Idle", "number": 4, "reason": "reset by operator"})
+    station.said.clear()
     page = open_page(station.url)
     start = page.get_by_role("button", name="Start", exact=True)
     until(page, "!document.querySelector('[data-command=start]').disabled")
@@ -205,7 +208,7 @@ def test_start_asks_first_and_takes_no_for_an_answer(station: FakeStation, open_
     page.get_by_role("button", name="Cancel").click()
     start.click()
     page.locator("#confirm-yes").click()
-    station.wait_for(lambda said: said.get("command") == "start", 5)
+    station.wait_for(lambda said: said.get("command") == "start")
     assert [said["command"] for said in station.said if "command" in said] == ["start"]
 
 
@@ -221,7 +224,7 @@ def test_everything_works_from_the_keyboard(station: FakeStation, open_page: Ope
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
     page.keyboard.press("Enter")
-    station.wait_for(lambda said: "stop" in said, 5)
+    station.wait_for(lambda said: "stop" in said)
 
 
 def test_without_a_token_one_may_look_and_not_touch(station: FakeStation, open_page: OpenPage) -> None:
@@ -244,7 +247,7 @@ def test_the_token_leaves_the_address_bar_and_no_script_can_read_it(station: Fak
 
 def test_an_alarm_is_acknowledged_by_name(station: FakeStation, open_page: OpenPage) -> None:
     alarm = {
-        "id": "camera_lost", "text": "camera1 is lost <b>now</b>", "action": "Check its cable", "priority": 1,
+        "alarm_id": "camera_lost", "text": "camera1 is lost <b>now</b>", "action": "Check its cable", "priority": 1,
         "active": True, "acknowledged": False, "shelved": False,
     }  # fmt: skip
     station.change(alarms=[alarm])
@@ -253,7 +256,7 @@ def test_an_alarm_is_acknowledged_by_name(station: FakeStation, open_page: OpenP
     assert "<b>now</b>" in row.inner_text()  # text, never markup
     assert "critical" in row.inner_text()
     row.get_by_role("button", name="Acknowledge").click()
-    said = station.wait_for(lambda said: said.get("command") == "acknowledge", 5)
+    said = station.wait_for(lambda said: said.get("command") == "acknowledge")
     assert said["alarm"] == "camera_lost"
 
 

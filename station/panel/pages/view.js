@@ -147,14 +147,15 @@ function alarmRow(alarm, act) {
   const [shape, priority] = PRIORITIES[alarm.priority] ?? PRIORITIES[3];
   const marks = [`p${alarm.priority ?? 3}`, alarm.active ? "active" : "", alarm.acknowledged ? "" : "unacknowledged"];
   const row = element("li", marks.filter(Boolean).join(" "));
-  const what = element("span", "what", alarm.text ?? alarm.id);
+  const what = element("span", "what", alarm.text);
   const condition = alarm.shelved ? "shelved" : alarm.active ? "" : "gone";
   what.append(element("small", "", ` ${[priority, condition].filter(Boolean).join(", ")}`));
   row.append(element("span", "shape", shape), what, element("span", "do", alarm.action ?? ""));
   const acts = element("span", "acts");
-  if (!alarm.acknowledged) acts.append(actButton("Acknowledge", () => act({ command: "acknowledge", alarm: alarm.id })));
-  if (alarm.active && !alarm.shelved && !alarm.words_only) acts.append(actButton("Shelve 30 min", () => act({ command: "shelve", alarm: alarm.id, minutes: 30 })));
-  if (alarm.shelved) acts.append(actButton("Unshelve", () => act({ command: "unshelve", alarm: alarm.id })));
+  acts.hidden = alarm.words_only === true;
+  if (!alarm.acknowledged) acts.append(actButton("Acknowledge", () => act({ command: "acknowledge", alarm: alarm.alarm_id })));
+  if (alarm.active && !alarm.shelved) acts.append(actButton("Shelve 30 min", () => act({ command: "shelve", alarm: alarm.alarm_id, minutes: 30 })));
+  if (alarm.shelved) acts.append(actButton("Unshelve", () => act({ command: "unshelve", alarm: alarm.alarm_id })));
   row.append(acts);
   return row;
 }
