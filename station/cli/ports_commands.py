@@ -1,0 +1,284 @@
+"""`station ports` and `station gates`: find the controller, measure the link, read the wire, open each gate once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from station.cli import output
+from station.cli.demo_commands import seconds
+from station.clock import SystemClock
+from station.config import config_home, find_config, load_config
+from station.errors import ConfigError, ControllerError
+
+if TYPE_CHECKING:
+    from firmware_bridge.serial_port import PortInfo
+    from station.commissioning.link_bench import GateResult, LinkBench
+
+ports = typer.Typer(no_args_is_help=True, help="Find the controller, measure its link, read what crosses the wire.")
+gates = typer.Typer(no_args_is_help=True, help="Exercise the gates.")
+
+PortArgument = Annotated[str, typer.Argument(metavar="PORT", help="Device, VID:PID[:SERIAL], auto or virtual")]
+BaudFlag = Annotated[int, typer.Option(help="Bits per second; USB boards ignore it")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
+BAUD = 1_000_000
+
+
+@ports.command("list")
+@output.told
+def list_ports(as_json: JsonFlag = False) -> None:
+    """List the serial ports of this computer, each with the name that stays over a re-plug."""
+    from firmware_bridge.serial_port import list_serial_ports
+
+    found = list_serial_ports()
+    if as_json:
+        output.data_json({"schema": "station.ports/1", "ports": [_port_row(port) for port in found]})
+        return
+    if not found:
+        output.say("No serial port on this computer. Is the board plugged in, with a data cable?")
+        return
+    rows = [[port.device, _lasting_name(port), port.description] for port in found]
+    output.data(output.table(["device", "name for --port", "what it says it is"], rows))
+    _say_remedies(found)
+
+
+@ports.command("find")
+@output.told
+def find_controller(baud: BaudFlag = BAUD, as_json: JsonFlag = False) -> None:
+    """Greet every USB port and say which ones are controllers. Boards that restart on opening will restart."""
+    from firmware_bridge.discovery import find
+    from firmware_bridge.serial_port import PortSettings
+
+    found = find(SystemClock().now_ns, PortSettings(baud))
+    rows = [
+        {
+            **_port_row(each.port),
+            "controller": each.device is not None,
+            "uid": each.device.uid if each.device else None,
+            "firmware": each.device.firmware if each.device else None,
+            "gates": each.device.gates if each.device else None,
+            "problem": None if each.device else each.problem,
+        }
+        for each in found
+    ]
+    if as_json:
+        output.data_json({"schema": "station.ports/1", "ports": rows})
+    else:
+        head = ["name for --port", "controller", "gates", "uid", "problem"]
+        cells = [
+            [_lasting_name(f.port), "yes" if f.device else "no", *_known(r)] for f, r in zip(found, rows, strict=True)
+        ]
+        output.data(output.table(head, cells) if cells else "")
+    if not any(each.device for each in found):
+        raise ControllerError("no controller answers on any USB port; `station ports list` shows the ports there are")
+
+
+@ports.command()
+@output.told
+def ping(
+    port: PortArgument = "auto",
+    for_: Annotated[str, typer.Option("--for", help="How long to measure")] = "5s",
+    bound_us: Annotated[int, typer.Option(min=1, help="Clock bound that would allow arming")] = 500,
+    baud: BaudFlag = BAUD,
+    as_json: JsonFlag = False,
+) -> None:
+    """Talk to the controller without arming it: who it is, round trips, how well its clock is known, and what to mend."""
+    from firmware_bridge.serial_port import latency_timer_ms
+
+    duration_s = seconds(for_)
+    with _bench(port, bound_us, baud) as bench:
+        bench.until(lambda: bench.controller.capabilities() is not None, 4.0)
+        bench.run(duration_s)
+        report = _ping_report(bench, bound_us)
+        report["latency_timer_ms"] = latency_timer_ms(str(report["port"]))
+    if as_json:
+        output.data_json(report)
+    else:
+        output.data(output.table(["what", "value"], [[k, v] for k, v in report.items() if k != "schema"]))
+    if report["uid"] is None:
+        raise ControllerError(f"{report['port']}: no controller answers; it said: {report['said'] or 'nothing'}")
+    if not report["may_arm"]:
+        raise ControllerError(f"{report['port']}: may not be armed: {report['said']}")
+
+
+@ports.command()
+@output.told
+def monitor(
+    source: Annotated[str, typer.Argument(metavar="PORT|FILE", help="A port to greet, or a wire capture to read")],
+    for_: Annotated[str | None, typer.Option("--for", help="Stop after this long; default: Ctrl-C")] = None,
+    save: Annotated[Path | None, typer.Option(help="Also append the capture to this file (JSONL)")] = None,
+    baud: BaudFlag = BAUD,
+) -> None:
+    """Print every message that crosses the wire, one line each. On a port it greets the device but never arms it."""
+    from firmware_bridge.trace import FROM_DEVICE, TO_DEVICE, Chunk, Decoder, describe, read_capture
+
+    decoder = Decoder()
+    since_ns: list[int] = []
+
+    def show(now_ns: int, direction: str, data: bytes) -> None:
+        since_ns.append(now_ns) if not since_ns else None
+        for spoken in decoder.feed(Chunk(now_ns, direction, data)):
+            output.data(describe(spoken, since_ns[0]))
+
+    if Path(source).is_file():
+        for chunk in read_capture(Path(source)):
+            show(chunk.at_ns, chunk.direction, chunk.data)
+    else:
+        _listen(source, None if for_ is None else seconds(for_), baud, save, show)
+    damaged = decoder.damaged(FROM_DEVICE) + decoder.damaged(TO_DEVICE)
+    if damaged:
+        output.say(f"{damaged} pieces between zeros were no frames (noise, cut or corrupted)")
+
+
+@gates.command("test")
+@output.told
+def gates_test(
+    port: Annotated[
+        str | None, typer.Option(help="Device, VID:PID[:SERIAL], auto or virtual; default: the configuration's")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Configuration that holds the gates")] = None,
+    gate: Annotated[list[int] | None, typer.Option(help="Only this gate; repeatable")] = None,
+    times: Annotated[int, typer.Option(min=1, max=100, help="How often each opens")] = 2,
+    yes: Annotated[bool, typer.Option("--yes", help="The belt stands and nobody is near the gates")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Open each gate for 0.1 s, one after the other, with the belt stopped: commanded, acknowledged, fired, late."""
+    from station.app import device_config
+    from station.commissioning.link_bench import exercise_gates
+
+    path = find_config(config, config_home())
+    if path is None:
+        raise ConfigError(
+            "the gates are described in the configuration and there is none; `station config init` writes one"
+        )
+    settings = load_config(path, config_home())
+    wanted = gate or list(range(len(settings.gates)))
+    wrong = [str(each) for each in wanted if not 0 <= each < len(settings.gates)]
+    if wrong or not settings.gates:
+        raise ConfigError(
+            f"--gate {' '.join(wrong)}: the configuration {path} has gates 0 to {len(settings.gates) - 1}"
+        )
+    if not output.confirmed("The gates will MOVE. Does the belt stand and is nobody near them?", yes):
+        raise ControllerError("nothing was moved")
+    link = settings.link
+    with _bench(port or link.port or "auto", link.max_sync_bound_us, link.baud) as bench:
+        results = exercise_gates(bench, device_config(settings), wanted, times)
+    _give_gates(results, as_json)
+
+
+def _bench(port: str, bound_us: int, baud: int, tap: Any = None) -> Any:
+    """A link bench on that port as a context."""
+    from contextlib import contextmanager
+
+    from firmware_bridge.discovery import choose
+    from firmware_bridge.serial_port import PortSettings
+    from station.commissioning.link_bench import LinkBench, device_at
+
+    @contextmanager
+    def opened() -> Any:
+        clock, settings = SystemClock(), PortSettings(baud)
+        with device_at(port, clock) as device:
+            # The twin is an ordinary process on a shared desk: its clock is known as well as the desk allows.
+            limit_us = max(bound_us, 20_000) if port == "virtual" else bound_us
+            bench = LinkBench(choose(device, clock.now_ns, settings), clock, limit_us, settings, tap)
+            try:
+                yield bench
+            finally:
+                bench.close()
+
+    return opened()
+
+
+def _listen(port: str, for_s: float | None, baud: int, save: Path | None, show: Any) -> None:
+    from firmware_bridge.trace import CaptureWriter
+
+    capture = None if save is None else CaptureWriter(save)
+
+    def tap(now_ns: int, direction: str, data: bytes) -> None:
+        if capture is not None:
+            capture(now_ns, direction, data)
+        show(now_ns, direction, data)
+
+    with _bench(port, 500, baud, tap) as bench:
+        while for_s is None:
+            bench.turn()
+        bench.run(for_s)
+    if capture is not None:
+        capture.close()
+
+
+def _ping_report(bench: "LinkBench", bound_us: int) -> dict[str, Any]:
+    from firmware_bridge.messages import LinkChanged, LinkState
+
+    status, capabilities = bench.controller.status(), bench.controller.capabilities()
+    trips = bench.session.round_trips
+    count = bench.controller.count_at(bench.now_ns())
+    said = [reply.detail for reply in bench.heard if isinstance(reply, LinkChanged)]
+    return {
+        "schema": "station.ping/1",
+        "port": status.port,
+        "state": status.state.value,
+        "uid": capabilities.uid if capabilities else None,
+        "firmware": capabilities.firmware if capabilities else None,
+        "gates": capabilities.gates if capabilities else None,
+        "encoder_counts_per_s": None if count is None else round(count.counts_per_s, 1),
+        "round_trip_p50_us": trips.median_us(),
+        "round_trip_p99_us": trips.p99_us() if trips.median_us() is not None else None,
+        "clock_bound_us": status.sync_bound_us,
+        "clock_bound_wanted_us": bound_us,
+        "may_arm": status.state is LinkState.READY,
+        "crc_errors": status.crc_errors,
+        "said": said[-1] if said else "",
+    }
+
+
+def _give_gates(results: "list[GateResult]", as_json: bool) -> None:
+    rows = [
+        {
+            "gate": r.gate,
+            "commanded": r.commanded,
+            "acknowledged": r.acknowledged,
+            "fired": r.fired,
+            "late": r.late,
+            "worst_error_us": r.worst_error_us,
+            "good": r.good,
+            "failures": r.failures,
+        }
+        for r in results
+    ]
+    if as_json:
+        output.data_json({"schema": "station.gates/1", "gates": rows})
+    else:
+        cells = [["; ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows]
+        output.data(output.table(list(rows[0]), cells))
+    if not all(r.good for r in results):
+        output.say(
+            "Not every gate did what it was told. A gate that fired but did not move is wired or supplied wrongly."
+        )
+        raise typer.Exit(output.CHECK_FAILED)
+
+
+def _port_row(port: "PortInfo") -> dict[str, Any]:
+    return {
+        "device": port.device,
+        "name": _lasting_name(port),
+        "description": port.description,
+        "usb_id": port.usb_id,
+        "latency_timer_ms": port.latency_timer_ms,
+        "remedy": port.remedy(),
+    }
+
+
+def _lasting_name(port: "PortInfo") -> str:
+    return port.by_id or (port.usb_id if port.serial_number and port.usb_id else port.device)
+
+
+def _known(row: dict[str, Any]) -> list[object]:
+    return [row[key] if row[key] is not None else "-" for key in ("gates", "uid", "problem")]
+
+
+def _say_remedies(found: "list[PortInfo]") -> None:
+    for port in found:
+        remedy = port.remedy()
+        if remedy is not None:
+            output.say(remedy)
