@@ -7,7 +7,8 @@ import typer
 
 from station.cli import output
 from station.clock import SystemClock
-from station.config import config_home
+from station.config import RecordConfig, config_home, find_config, load_config
+from station.errors import ConfigError
 
 
 @output.told
@@ -36,3 +37,45 @@ def doctor(
         output.say(", ".join(f"{count} {each.value}" for each, count in counts.items()))
     if verdict is Verdict.FAIL:
         raise typer.Exit(output.CHECK_FAILED)
+
+
+@output.told
+def support_bundle(
+    out: Annotated[Path, typer.Option(help="Zip to write; an existing one is not overwritten")] = Path(
+        "station-support.zip"
+    ),
+    config: Annotated[Path | None, typer.Option("--config", help="Configuration file; default: the one found")] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Record directory; default: the configuration's")
+    ] = None,
+) -> None:
+    """Zip versions, configuration without secrets, doctor's findings, last reports and events. No pictures, no tokens."""
+    from station.commissioning.doctor import Examination, examine
+    from station.commissioning.support_bundle import pieces, write_bundle
+
+    if out.exists():
+        raise ConfigError(f"{out}: exists already; give another name with --out")
+    environ = config_home()
+    output.say("examining this computer...")
+    findings = list(examine(Examination(SystemClock(), environ, config)))
+    path, records = _places(config, directory, environ)
+    contents = list(pieces(path, records, findings))
+    write_bundle(out, contents)
+    output.data(str(out))
+    for piece in contents:
+        output.say(f"  {piece.name}: {len(piece.content)} bytes")
+    output.say("Look into it before you send it. Camera passwords and tokens are taken out.")
+
+
+def _places(config: Path | None, directory: Path | None, environ: dict[str, str]) -> tuple[Path | None, Path]:
+    """Configuration file and record directory; a broken configuration is when a bundle is needed most."""
+    default = directory or Path(RecordConfig().directory)
+    try:
+        path = find_config(config, environ)
+    except ConfigError:
+        return None, default
+    try:
+        configured = Path(load_config(path, environ).record.directory) if path is not None else default
+    except ConfigError:
+        configured = default
+    return path, directory or configured
