@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -51,7 +53,6 @@ def panel_main(listening: socket.socket, pipes: Pipes, settings: Settings) -> No
     """Entry of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the station, which then ends us
     cv2.setNumThreads(1)
-    os.nice(5)  # sorting comes first
     for pipe in (pipes.news, pipes.stop):
         os.set_blocking(pipe.fileno(), False)
     asyncio.run(_serve(listening, pipes, settings))
@@ -113,8 +114,14 @@ class Intake:
         self._loop = loop
         self._reader = PictureReader()
         self.station_gone = False
+        self._humble = False
 
     def step(self) -> None:
+        if not self._humble and sys.platform == "linux":
+            self._humble = True
+            # Sorting comes before pictures. Only this thread gives way: on Linux niceness is per thread, and the one that
+            # carries STOP to the station keeps its place.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         try:
             if not self._values.poll(0.2):
                 return
