@@ -66,7 +66,7 @@ def bench(backend: Backend, info: ArtifactInfo, config: StationConfig, plan: Ben
     """The figures as one object. Raises ModelError."""
     watch = Stopwatch(clock)
     rig = _Rig(backend, info, _every_look(config, plan), plan, watch)
-    rig.warm_up(plan.learn_frames)
+    rig.warm_up()
     looks = np.random.default_rng(plan.seed).integers(
         0, 256, (plan.batch, info.input_px, info.input_px, 3), dtype=np.uint8
     )
@@ -120,6 +120,7 @@ class _Rig:
         self, backend: Backend, info: ArtifactInfo, config: StationConfig, plan: BenchPlan, watch: Stopwatch
     ) -> None:
         self._watch = watch
+        self._learn_frames = plan.learn_frames
         self._belt = PackedBelt(config.virtual, config.cameras[0].id, START_NS, plan.learn_frames, plan.seed)
         self._recogniser = _TimedRecogniser(Classifier(_TimedBackend(backend, watch), info), watch)
         eyes: dict[str, Eye] = {name: _TimedEye(view, watch) for name, view in build_views(config).items()}
@@ -127,10 +128,10 @@ class _Rig:
         self._loop = build_loop(config, eyes, self._recogniser, self._clock, auto_rearm=True)
         self._replies: list[Reply] = []
 
-    def warm_up(self, learn_frames: int) -> None:
+    def warm_up(self) -> None:
         for command in (Command.RESET, Command.START):
             self._loop.machine.command(command, START_NS, "bench")
-        self.work_through(self.next_frames(learn_frames))
+        self.work_through(self.next_frames(self._learn_frames))
         self.work_through(self.next_frames(FILL_FRAMES))
         self._watch.spent_ms.clear()
 
