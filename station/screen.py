@@ -115,6 +115,8 @@ class Screen:
 
     def _items(self, scene: Scene, camera_id: str) -> tuple[SeenItem, ...]:
         items = []
+        # An item given up when it was decided is still in view: it must not look as if it had been let pass.
+        outcomes = {record.outcome.track_id: record.outcome for record in tuple(self._run.books.recent)}
         for track in scene.result.tracks:
             if track.camera_id != camera_id:
                 continue
@@ -123,6 +125,7 @@ class Screen:
                 scene.result.beliefs.get(track.track_id),
                 self._run.loop.decision_of(track.track_id),
                 gate_mask=self._run.loop.ledger.gate_mask_of(track.track_id),
+                outcome=outcomes.get(track.track_id),
             )
             if item is not None:
                 items.append(item)
