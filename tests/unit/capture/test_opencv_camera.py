@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from station.capture import opencv_camera
 from station.capture.opencv_camera import CameraSettings, OpenCVCamera
 from station.clock import ManualClock
 from station.errors import CameraError, CameraLost
@@ -60,7 +59,7 @@ def clock() -> ManualClock:
 def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def plug_in(*devices: Device) -> None:
         waiting = list(devices)
-        monkeypatch.setattr(opencv_camera.cv2, "VideoCapture", lambda *_: waiting.pop(0))
+        monkeypatch.setattr(cv2, "VideoCapture", lambda *_: waiting.pop(0))
 
     return plug_in
 
