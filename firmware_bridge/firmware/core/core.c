@@ -1,6 +1,8 @@
 /* The core as its HAL sees it: boot, bytes, ticks, and when the next tick is due. */
 #include "internal.h"
 
+enum { LOOK_AGAIN_US = 500 };
+
 uint32_t sc_size(void) { return (uint32_t)sizeof(sc_core); }
 
 void sc_init(sc_core *core, uint64_t uid, uint32_t boot_id, uint8_t reset_cause, uint8_t gates, uint8_t has_encoder) {
@@ -39,22 +41,29 @@ void sc_link_reset(sc_core *core) {
     core->rx_broken = core->rx_any = false;
 }
 
-void sc_tick(sc_core *core, uint64_t now_us) {
+void sc_tick_gates(sc_core *core, uint64_t now_us) {
+    core->ticked_us = now_us;
     sc_duty_tick(core, now_us);
     sc_control_tick(core, now_us);
     sc_schedule_run(core, now_us);
+}
+
+void sc_tick(sc_core *core, uint64_t now_us) {
+    sc_tick_gates(core, now_us);
     sc_encoder_report(core, now_us);
     sc_events_pump(core, now_us);
 }
 
-/* When the belt, at its present rate, reaches the count a command waits for. */
+/* When the belt, at its present rate, reaches the count a command waits for. A belt that did not come as foretold is looked
+ * for again soon; one that stands, only when it counts. */
 static uint64_t wake_count_us(const sc_core *core) {
     const sc_encoder_state *e = &core->encoder;
-    if (core->wake_count == SC_NO_COUNT || e->rate_q32 == 0) return SC_NEVER;
+    if (core->wake_count == SC_NO_COUNT || sc_rate_q32(core, core->ticked_us) == 0) return SC_NEVER;
     if (core->wake_count <= e->count) return 0;
     uint64_t counts = (uint64_t)(core->wake_count - e->count);
     if (counts >= (uint64_t)UINT32_MAX) return SC_NEVER;
-    return e->changed_us + (counts << 32) / e->rate_q32;
+    uint64_t foretold_us = e->changed_us + (counts << 32) / e->rate_q32;
+    return foretold_us > core->ticked_us ? foretold_us : core->ticked_us + LOOK_AGAIN_US;
 }
 
 uint64_t sc_next_edge_us(const sc_core *core) {

@@ -5,7 +5,7 @@
 #include "bytes.h"
 #include "internal.h"
 
-enum { HALF_WINDOW_US = 8000, STANDSTILL_US = 150000, DITHER_COUNTS = 4, REPORT_US = 8000, MESSAGE_ENCODER = 0x91 };
+enum { HALF_WINDOW_US = 8000, STANDSTILL_US = 150000, DITHER_COUNTS = 4, REPORT_US = 8000, PATIENCE_US = 2000, MESSAGE_ENCODER = 0x91 };
 
 static uint32_t slope_q32(const sc_rate_sample *old, const sc_rate_sample *new) {
     uint64_t slope = ((uint64_t)(uint32_t)(new->count - old->count) << 32) / (uint32_t)(new->at_us - old->at_us);
@@ -64,13 +64,14 @@ void sc_encoder(sc_core *core, uint64_t at_us, int64_t count) {
     if (!reversed) take_sample(core, at_us);
 }
 
-/* 0: the belt stands. A count that is overdue says the belt has become slower than measured. */
+/* 0: the belt stands. A count that is overdue says the belt has become slower than measured, unless the HAL may just not
+ * have looked yet. */
 uint32_t sc_rate_q32(const sc_core *core, uint64_t now_us) {
     const sc_encoder_state *e = &core->encoder;
     uint64_t silent_us = now_us > e->changed_us ? now_us - e->changed_us : 0;
     if (e->rate_q32 == 0 || silent_us > STANDSTILL_US) return 0;
     uint64_t missing_q32 = silent_us * e->rate_q32;
-    if (missing_q32 < (5ull << 32) / 4) return e->rate_q32;
+    if (silent_us < PATIENCE_US || missing_q32 < (5ull << 32) / 4) return e->rate_q32;
     uint32_t at_most = (uint32_t)((1ull << 32) / silent_us);
     return at_most < e->rate_q32 ? at_most : e->rate_q32;
 }

@@ -39,7 +39,7 @@ static bool frame_complete(sc_core *core, sc_frame *frame) {
 }
 
 static void decoded(sc_core *core, uint8_t byte) {
-    if (core->rx_length == SC_MAX_FRAME) core->rx_broken = true;
+    if (core->rx_length == SC_FRAME) core->rx_broken = true;
     else core->rx[core->rx_length++] = byte;
 }
 
@@ -77,7 +77,7 @@ static void tx_cobs(sc_core *core, const uint8_t *data, uint8_t length) {
 
 /* False, and nothing sent, when less than the frame and `keep_free` bytes are free. */
 bool sc_frame_send(sc_core *core, uint8_t type, uint32_t session, const uint8_t *payload, uint8_t length, uint16_t keep_free) {
-    uint8_t frame[SC_MAX_FRAME];
+    uint8_t frame[SC_FRAME];
     uint8_t *at = frame;
     uint32_t on_wire = (uint32_t)HEAD + length + TAIL + 3u;
     if (on_wire + keep_free > (uint32_t)(SC_TX - core->tx_used)) return false;

@@ -13,7 +13,6 @@
 #define SC_NO_COUNT INT64_MAX
 #define SC_VERSION 1u
 #define SC_SCHEMA_HASH 0x080C4E72u /* CRC-32 of "station-wire/1 r2"; checked by the tests */
-#define SC_MAX_FRAME 96u
 
 #if SC_GATES <= 8
 typedef uint8_t sc_mask;
@@ -152,6 +151,7 @@ struct sc_core {
 
     sc_command queue[SC_QUEUE];
     uint16_t queued;
+    uint64_t ticked_us;       /* the last tick */
     uint64_t schedule_due_us; /* 0: look again at once */
     int64_t wake_count;
     sc_remembered remembered[SC_IDS];
@@ -177,7 +177,7 @@ struct sc_core {
     uint16_t edge_first, edge_used;
     uint32_t edges_lost;
 
-    uint8_t rx[SC_MAX_FRAME];
+    uint8_t rx[SC_FRAME];
     uint8_t rx_length, rx_code, rx_left;
     bool rx_broken, rx_any;
     uint8_t tx[SC_TX];

@@ -29,6 +29,9 @@
 #ifndef SC_DUTY_BUCKETS
 #define SC_DUTY_BUCKETS 10 /* the ten seconds of duty history are kept in this many parts */
 #endif
+#ifndef SC_FRAME
+#define SC_FRAME 96 /* longest frame before COBS; a small board needs 64, the host's longest has 35 */
+#endif
 #ifndef SC_RATE_SAMPLES
 #define SC_RATE_SAMPLES 24
 #endif
@@ -39,6 +42,9 @@
 #define SC_FIRMWARE_HASH 0u
 #endif
 
+#if SC_FRAME < 15 + 26 * SC_EVENTS_PER_FRAME || SC_FRAME < 56
+#error "an event batch and HELLO_R must fit a frame"
+#endif
 #if 10 % SC_DUTY_BUCKETS != 0
 #error "duty buckets must divide ten seconds"
 #endif

@@ -41,6 +41,8 @@ SC_API void sc_encoder(sc_core *core, uint64_t at_us, int64_t count);
 SC_API void sc_set_input(sc_core *core, uint8_t pin, uint8_t level, uint64_t now_us);
 /* Does everything that is due. */
 SC_API void sc_tick(sc_core *core, uint64_t now_us);
+/* The part of sc_tick that moves outputs, for a slow machine that wants to drive its pins before it talks. */
+SC_API void sc_tick_gates(sc_core *core, uint64_t now_us);
 /* When sc_tick is needed next at the latest, if neither bytes nor counts come; may lie in the past. */
 SC_API uint64_t sc_next_due_us(const sc_core *core);
 /* The part of it that moves outputs: what a HAL that can sleep only roughly should be awake for early. */

@@ -64,7 +64,7 @@ static uint32_t wrap(const uint8_t *frame, uint32_t length, uint8_t *out) {
 }
 
 static uint32_t make_frame(uint8_t type, uint32_t session, const uint8_t *payload, uint8_t length, uint8_t *out) {
-    uint8_t frame[SC_MAX_FRAME], *at = frame;
+    uint8_t frame[SC_FRAME], *at = frame;
     put_u8(&at, type);
     put_u8(&at, 0);
     put_u32(&at, session);
@@ -75,7 +75,7 @@ static uint32_t make_frame(uint8_t type, uint32_t session, const uint8_t *payloa
 }
 
 static void give(script *s, uint8_t type, uint32_t session, const uint8_t *payload, uint8_t length) {
-    uint8_t bytes[SC_MAX_FRAME + 4];
+    uint8_t bytes[SC_FRAME + 4];
     sc_receive(s->core, bytes, make_frame(type, session, payload, length, bytes), s->now_us);
     check(s->core);
 }
@@ -158,7 +158,7 @@ static void live(script *s) {
 }
 
 static void raw(script *s, uint8_t type) {
-    uint8_t payload[SC_MAX_FRAME], length = byte(s) % 87u;
+    uint8_t payload[SC_FRAME], length = byte(s) % 87u;
     for (uint8_t i = 0; i < length; i++) payload[i] = byte(s);
     if (type == 0) sc_receive(s->core, payload, length, s->now_us);
     else give(s, type, SESSION, payload, length);
@@ -205,7 +205,7 @@ static uint32_t chance(void) {
 static uint64_t mutated_frames(uint32_t n) {
     static uint64_t memory[sizeof(sc_core) / 8 + 1];
     script s = {.core = (sc_core *)memory};
-    uint8_t good[SC_MAX_FRAME + 4], bad[SC_MAX_FRAME + 4];
+    uint8_t good[SC_FRAME + 4], bad[SC_FRAME + 4];
     uint64_t taken = 0;
     sc_init(s.core, 1, 2, SC_RESET_POWER, 8, 1);
     greet_and_configure(&s);

@@ -169,3 +169,12 @@ def test_a_belt_that_runs_back_and_returns_fires_each_command_once(rig: Rig) -> 
     assert len([edge for edge in rig.edges if edge.on and edge.gate == 0]) <= 1
     assert len(rig.pulses(1)) == 1
     assert 2 in rig.fired()
+
+
+@pytest.mark.parametrize("stands_for_ms", [5, 60, 400])
+def test_a_waiting_command_on_a_belt_that_stops_keeps_nobody_awake(rig: Rig, stands_for_ms: float) -> None:
+    rig.position_of = lambda ms: min(ms, 200.0) * 2.0
+    assert rig.divert_count(1, 0b1, 460, 520) == 0
+    rig.run(200 + stands_for_ms)
+    wake_us = rig.device._c.sc_next_edge_us(rig.device._core)
+    assert wake_us - rig.now_ms * 1000 >= 400

@@ -14,7 +14,7 @@
 
 #define UBRR_250K 7 /* with U2X */
 
-enum { RX_SIZE = 96, TX_SIZE = 32, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 16 };
+enum { RX_SIZE = 64, TX_SIZE = 16, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 8 };
 
 static sc_core core;
 static volatile uint8_t rx[RX_SIZE], rx_head, rx_tail, tx[TX_SIZE], tx_head, tx_tail;
@@ -105,7 +105,8 @@ static void transmit(void) {
     UCSR0B |= 1 << UDRIE0;
 }
 
-static void look_at_encoder(uint64_t now_ticks) {
+/* The clock is read after the copy is taken (a later edge would lie in the future) and before anything slow. */
+static uint64_t look_at_encoder(void) {
     static int64_t total;
     static int32_t seen;
     int32_t count = 0;
@@ -114,10 +115,12 @@ static void look_at_encoder(uint64_t now_ticks) {
         count = encoder_count;
         changed = encoder_ticks;
     }
-    if (count == seen) return;
+    uint64_t now_ticks = ticks_now();
+    if (count == seen) return now_ticks >> 1;
     total += count - seen;
     seen = count;
     sc_encoder(&core, (now_ticks - (uint32_t)((uint32_t)now_ticks - changed)) >> 1, total);
+    return now_ticks >> 1;
 }
 
 static void look_at_inputs(uint64_t now_us) {
@@ -159,11 +162,12 @@ static void start(void) {
 int main(void) {
     start();
     for (;;) {
-        uint64_t now_ticks = ticks_now();
-        look_at_encoder(now_ticks);
-        look_at_inputs(now_ticks >> 1);
-        receive(now_ticks >> 1);
-        sc_tick(&core, now_ticks >> 1);
+        uint64_t now_us = look_at_encoder();
+        look_at_inputs(now_us);
+        sc_tick_gates(&core, now_us);
+        drive();
+        receive(now_us);
+        sc_tick(&core, now_us);
         drive();
         transmit();
         if (timer_ran) {
