@@ -14,6 +14,7 @@ import typer
 
 from station.cli import output
 from station.cli.camera_commands import save_picture
+from station.cli.demo_commands import seconds
 from station.clock import SystemClock
 from station.config import CameraConfig, StationConfig, config_home, find_config, load_config
 from station.errors import CameraError, ConfigError
@@ -75,6 +76,36 @@ def belt(
     written = _offer(path, lambda text, why: _with_camera_keys(text, entry.id, keys, why), yes)
     answer = {"schema": "station.calibrate_belt/1", "camera": entry.id, **found.to_json(), "picture": str(out)}
     output.give({**answer, "written": written}, str(path) if written else "", as_json)
+
+
+@app.command()
+@output.told
+def speed(
+    camera: CameraFlag,
+    port: Annotated[
+        str | None, typer.Option("--port", help="Controller whose encoder is read; none: pictures only")
+    ] = None,
+    for_: Annotated[str, typer.Option("--for", help="How long to measure: 10s, 1m")] = "10s",
+    config: ConfigFlag = None,
+    camera_id: CameraIdFlag = None,
+    yes: YesFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """How far the belt moves per encoder count, cross-checked by the pictures. Let the belt run evenly, best with items."""
+    from station.commissioning.speed_session import measure_speed
+
+    path, station = _configured(config)
+    entry = _camera_entry(station, camera_id)
+    found = measure_speed(station, entry, camera, port, seconds(for_))
+    output.say(found.text)
+    keys: dict[str, Any] = {}
+    if found.mm_per_count is not None and found.mm_per_count > 0:
+        keys = {"mm_per_count": float(f"{found.mm_per_count:.5g}")}
+    elif station.belt.mm_per_count is None:
+        keys = {"speed_m_s": float(f"{found.picture_m_s:.4g}")}
+    written = bool(keys) and _offer(path, lambda text, why: _with_belt_keys(text, keys, why), yes)
+    answer = {"schema": "station.calibrate_speed/1", "camera": entry.id, **found.to_json(), "written": written}
+    output.give(answer, str(path) if written else "", as_json)
 
 
 @app.command("board")
@@ -210,3 +241,9 @@ def _offer(path: Path, edit: Callable[[str, str], str], yes: bool) -> bool:
     write_whole(path, new)
     output.say(f"written: {path}")
     return True
+
+
+def _with_belt_keys(text: str, keys: dict[str, Any], why: str) -> str:
+    from station.commissioning.config_edit import with_belt_keys
+
+    return with_belt_keys(text, keys, why)
