@@ -59,6 +59,7 @@ def test_monitor_names_what_was_no_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.wall
+@pytest.mark.timeout(400)  # imports the whole station: minutes on a machine that trains at the same time
 def test_every_gate_is_opened_and_reported() -> None:
     words = [
         "--port",
