@@ -90,7 +90,8 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     # The paper keeps what did best on TEST; an honest run has its strength fixed in the recipe.
     for trial, l2 in enumerate(PAPER_L2 if best and recipe.kind == "frozen" else (recipe.l2,), start=1):
         set_head(model, *fit_head(rows, labels, weights, l2))
-        run.log({"event": "head", "l2": l2} | watched(model, pictures, run))
+        if run.world.leads:
+            run.log({"event": "head", "l2": l2} | watched(model, pictures, run))
         if watch and recipe.kind == "frozen":
             watch(trial, model)
     if recipe.kind == "frozen":

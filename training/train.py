@@ -72,8 +72,8 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     torch.manual_seed(run.seed)
     model = plan.start or start_weights(build_model(recipe.arch, len(pictures.classes)))
     model = model.requires_grad_(True).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = run.world.wrapped(model)
     average: nn.Module = copy.deepcopy(model).eval()
+    learner = run.world.wrapped(model)
     optimizer = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=True)
     done = Progress()
     if plan.resume and run.checkpoint.exists():

@@ -3,11 +3,12 @@
 Everything heavy is imported inside the commands, so that `station --help` needs no torch.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from station.cli.output import give, say, told
 
 DataArgument = Annotated[Path, typer.Argument(help="Class folders, or a folder with TRAIN/ and TEST/")]
 ModelArgument = Annotated[str, typer.Argument(help="A .safetensors file, or `default` for the model that ships")]
@@ -26,6 +27,7 @@ def register(app: typer.Typer, data: typer.Typer) -> None:
     data.command("split")(data_split)
 
 
+@told
 def train(
     data: DataArgument,
     recipe: Annotated[str, typer.Option(help="or, ortl, finetune, or a recipe file")] = "or",
@@ -63,9 +65,10 @@ def train(
     )
     result = run(job)
     accuracy = result["test"]["accuracy"]
-    show(result, as_json, f"{result['out']}/model.safetensors: TEST {share(accuracy)}, {result['test']['n']} pictures")
+    give(result, f"{result['out']}/model.safetensors: TEST {share(accuracy)}, {result['test']['n']} pictures", as_json)
 
 
+@told
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
@@ -86,13 +89,14 @@ def evaluate(
     lines = [f"accuracy {share(report['accuracy'])} on {report['n']} pictures, {report['unreadable']} unreadable"]
     for label, scores in report["per_class"].items():
         lines.append(f"{label}: precision {scores['precision']}, recall {scores['recall']}, n {scores['n']}")
-    show(report, as_json, "\n".join(lines))
+    give(report, "\n".join(lines), as_json)
     for failure in failures:
-        typer.echo(failure, err=True)
+        say(failure)
     if failures:
         raise typer.Exit(1)
 
 
+@told
 def export(
     model: ModelArgument,
     format: Annotated[str, typer.Option(help="onnx, exported (torch.export) or openvino")] = "onnx",
@@ -105,9 +109,10 @@ def export(
 
     target = out or Path("model").with_suffix(SUFFIXES.get(format, ".bin"))
     result = run(ExportJob(model, format, target))
-    show(result, as_json, f"{result['file']}: logits within {result['max_logit_difference']:.2g}")
+    give(result, f"{result['file']}: logits within {result['max_logit_difference']:.2g}", as_json)
 
 
+@told
 def data_check(data: DataArgument, cache: CacheOption = DEFAULT_CACHE, as_json: JsonFlag = False) -> None:
     """Look for unreadable files, copies, contradicting labels and thin classes; exit code 1 if any harms training."""
     from training.data_check import CheckJob, check
@@ -123,11 +128,12 @@ def data_check(data: DataArgument, cache: CacheOption = DEFAULT_CACHE, as_json: 
         f"copies within train {report['copies_within_train']}, of test in train {report['copies_of_test_in_train']}"
     )
     lines += [f"few pictures: {label}" for label in report["labels_with_few_pictures"]]
-    show(report, as_json, "\n".join(lines))
+    give(report, "\n".join(lines), as_json)
     if not report["ok"]:
         raise typer.Exit(1)
 
 
+@told
 def data_split(
     data: DataArgument,
     out: Annotated[Path, typer.Argument(help="New folder for TRAIN/ and TEST/")],
@@ -139,7 +145,7 @@ def data_split(
     from training.data_check import SplitJob, split
 
     result = split(SplitJob(data, out, test_share, seed))
-    show(result, as_json, f"{result['out']}: {result['counts']}")
+    give(result, f"{result['out']}: {result['counts']}", as_json)
 
 
 def parse_floors(texts: list[str]) -> dict[str, float]:
@@ -157,7 +163,3 @@ def parse_floors(texts: list[str]) -> dict[str, float]:
 
 def share(interval: dict[str, Any]) -> str:
     return f"{interval['value']:.2%} [{interval['low']:.2%}, {interval['high']:.2%}]"
-
-
-def show(result: dict[str, Any], as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(result) if as_json else text)
