@@ -18,10 +18,14 @@ const banner = document.getElementById("banner");
 
 let state = null;
 let heardMs = performance.now();
+let openedMs = 0;
 let everHeard = false;
 
 const socket = new SteadySocket("/ws/state", {
-  open: ping,
+  open() {
+    openedMs = performance.now();
+    ping();
+  },
   message(text, receivedMs) {
     const message = JSON.parse(text);
     heardMs = receivedMs;
@@ -89,7 +93,8 @@ function judge() {
 
 setInterval(() => {
   const alive = judge();
-  if (socket.open && performance.now() - heardMs > 2 * SILENT_MS) socket.restart();
+  // A line that has just come back gets time to say its first word.
+  if (socket.open && performance.now() - Math.max(heardMs, openedMs) > 4 * SILENT_MS) socket.restart();
   if (state) commands.follow(document.getElementById("machine-state").title.split(" ")[0], alive);
 }, 100);
 setInterval(ping, PING_MS);

@@ -2,7 +2,7 @@
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 3000;
-const CONNECT_MS = 4000;
+const CONNECT_MS = 4000; // grows with the pause: a very slow machine must get through some day
 
 export class SteadySocket {
   #path;
@@ -48,7 +48,7 @@ export class SteadySocket {
     const socket = new WebSocket(`${scheme}://${location.host}${path}`);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    const giveUp = setTimeout(() => socket.readyState === WebSocket.CONNECTING && this.restart(), CONNECT_MS);
+    const giveUp = setTimeout(() => socket.readyState === WebSocket.CONNECTING && this.restart(), CONNECT_MS * (this.#pauseMs / FIRST_PAUSE_MS));
     socket.onopen = () => {
       clearTimeout(giveUp);
       if (socket === this.#socket) this.#on.open?.();
