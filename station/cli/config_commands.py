@@ -77,7 +77,7 @@ def validate(file: Annotated[Path, typer.Argument(help="File to check")], as_jso
     """Check a file: every key, every range, and that the gates are far enough from the camera. Exit 2 if wrong."""
     from station.commissioning.geometry import check_geometry
 
-    config = load_config(file)
+    config = load_config(find_config(file, {}) or file)
     report = check_geometry(config)
     answer = {"schema": "station.config_check/1", "file": str(file), "valid": True, "geometry": report.to_json()}
     give(answer, f"{file}: valid\n{report.text}", as_json)

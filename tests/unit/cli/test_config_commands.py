@@ -86,7 +86,8 @@ def test_validate_ends_2_with_words(text: str, words: str) -> None:
 
 
 def test_validate_of_no_file_and_of_wrong_flags_ends_2() -> None:
-    assert config("validate", "absent.toml").exit_code == 2
+    absent = config("validate", "absent.toml")
+    assert (absent.exit_code, "no such configuration file" in absent.stderr) == (2, True)
     assert config("validate").exit_code == 2
     assert config("validate", "a", "--jason").exit_code == 2
 
