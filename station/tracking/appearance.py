@@ -23,7 +23,8 @@ OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0, -1, 1]], np.float32)
 BRIGHTNESS_FLOOR = 2.0  # grey levels: sensor noise and compression, whatever the belt
 TINT_FLOOR = 1.2
 EDGE_FLOOR = 1.5
-LEARN_RATE = 0.03  # per frame: about a second at 30 frames/s
+LEARN_EVERY_FRAMES = 3
+LEARN_RATE = 0.09  # per learnt frame: about a second at 30 frames/s
 SPREAD_EVERY_FRAMES = 8
 ORDINARY_REACH = np.array([2.2, 2.2, 2.2])  # spreads below which 97 % of belt lie if it strays like a bell curve
 LONGEST_TAILS = 2.5
@@ -66,7 +67,9 @@ class BeltAppearance:
             self._begin(picture)
         assert self._mean is not None
         self._level = self._light(picture)
-        self._residual = np.asarray(cv2.transform(picture - self._mean * self._level, OPPONENT), np.float32)
+        # The light goes into the matrix: cheaper than lighting the whole average.
+        belt = cv2.transform(self._mean, OPPONENT * self._level[0])
+        self._residual = np.asarray(cv2.transform(picture.astype(np.float32), OPPONENT) - belt, np.float32)
         soft = np.asarray(cv2.blur(self._residual, (3, 3)), np.float32)
         edge = _steepness(soft[..., 0])
         if self._frames % SPREAD_EVERY_FRAMES == 0:
@@ -95,10 +98,9 @@ class BeltAppearance:
             self._before = None
             return
         self._find_structure(picture, strange, step_mm)
-        as_lit = picture / self._level
-        rate = np.where(strange == 0, np.float32(LEARN_RATE), np.float32(0))[..., None]
-        self._mean += (as_lit - self._mean) * rate
-        self._flooded = self._flooded + 1 if np.mean(strange > 0) > RELEARN_SHARE else 0
+        if self._frames % LEARN_EVERY_FRAMES == 0:
+            cv2.accumulateWeighted(picture * (1 / self._level), self._mean, LEARN_RATE, mask=cv2.bitwise_not(strange))
+        self._flooded = self._flooded + 1 if cv2.countNonZero(strange) > RELEARN_SHARE * strange.size else 0
         if self._flooded >= RELEARN_FRAMES:
             self._begin(picture)
 
@@ -116,7 +118,7 @@ class BeltAppearance:
     def _light(self, picture: Picture) -> NDArray[np.float32]:
         """How bright this frame is against the average, per colour: lamps drift, cameras adjust themselves."""
         assert self._mean is not None
-        some = np.s_[2::5, 2::5]
+        some = np.s_[2::7, 2::7]
         ratio = picture[some] / np.maximum(self._mean[some], 4.0)
         return np.asarray(np.median(ratio.reshape(-1, 3), axis=0), np.float32).clip(0.25, 4.0)[None, None]
 
@@ -153,9 +155,9 @@ class BeltAppearance:
     def _find_structure(self, picture: Picture, strange: Mask, step_mm: float) -> None:
         """Arms and rails that were there from the start and never move with the belt become part of the average."""
         assert self._mean is not None
-        self._never_belt &= strange > 0
         if not self._never_belt.any():
             return
+        self._never_belt &= strange > 0
         if self._before is not None:
             change = cv2.absdiff(picture, self._before).max(axis=2)
             still = (change < STRUCTURE_CHANGE) & self._never_belt

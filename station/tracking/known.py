@@ -160,9 +160,10 @@ def _empty_ends() -> _Ends:
 
 def _middle(values: Iterable[float]) -> float:
     """Mean of what lies near the median: one bad outline does not move it."""
-    seen = np.fromiter(values, np.float64)
-    near = seen[np.abs(seen - np.median(seen)) <= 4.0]
-    return float(near.mean()) if near.size else float(np.median(seen))
+    seen = sorted(values)
+    median = (seen[(len(seen) - 1) // 2] + seen[len(seen) // 2]) / 2
+    near = [value for value in seen if abs(value - median) <= 4.0]
+    return sum(near) / len(near) if near else median
 
 
 def _hull_of(a: Footprint, b: Footprint) -> Footprint:

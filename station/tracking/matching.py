@@ -107,11 +107,23 @@ def assign(seen: Sequence[Footprint], known: Sequence[Footprint], gates_mm: Sequ
     cost = np.full((len(seen), len(known)), IMPOSSIBLE)
     for row, item in enumerate(seen):
         for column, track in enumerate(known):
+            if not _near(item, track, gates_mm[column]):
+                continue
             apart = distance_mm(item, track)
             if apart <= gates_mm[column]:
                 cost[row, column] = apart + _size_cost(item, track)
     rows, columns = linear_sum_assignment(cost)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if cost[r, c] < IMPOSSIBLE]
+
+
+def _near(a: Footprint, b: Footprint, gate_mm: float) -> bool:
+    """Cheap: two views of one item at least come near each other."""
+    return (
+        a.from_mm - gate_mm < b.to_mm
+        and b.from_mm - gate_mm < a.to_mm
+        and a.left_mm - gate_mm < b.right_mm
+        and b.left_mm - gate_mm < a.right_mm
+    )
 
 
 def _across_mm(seen: Footprint, known: Footprint) -> float:
