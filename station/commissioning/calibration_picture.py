@@ -38,10 +38,10 @@ def _draw_grid(picture: BgrImage, found: BeltCalibration) -> None:
     along, lateral = (np.arange(np.ceil(low[axis] / GRID_MM) * GRID_MM, high[axis], GRID_MM) for axis in (0, 1))
     for at in along:
         ends = np.column_stack([np.full(LINE_STEPS, at), np.linspace(low[1], high[1], LINE_STEPS)])
-        _draw_line(picture, belt.to_px(ends), f"{at:.0f}")
+        _draw_line(picture, belt.to_px(ends), str(round(at)))
     for at in lateral:
         ends = np.column_stack([np.linspace(low[0], high[0], LINE_STEPS), np.full(LINE_STEPS, at)])
-        _draw_line(picture, belt.to_px(ends), f"{at:.0f}")
+        _draw_line(picture, belt.to_px(ends), str(round(at)))
     middle = (low + high) / 2
     for way, name in (((GRID_MM, 0.0), "travel"), ((0.0, GRID_MM), "lateral")):
         start, end = belt.to_px([middle, middle + way])
@@ -72,5 +72,7 @@ def _at(px: Points) -> tuple[int, int]:
 
 
 def _write(picture: BgrImage, words: str, at: tuple[int, int], scale: float = 0.6) -> None:
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, words, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    # A shadow of the same weight: OpenCV spaces thicker letters wider.
+    for colour, shift_px in (((0, 0, 0), 1), ((255, 255, 255), 0)):
+        place = (at[0] + shift_px, at[1] + shift_px)
+        cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
