@@ -144,10 +144,15 @@ class CommandBook:
         self._accepted.clear()
         return replies
 
+    @property
+    def unanswered(self) -> bool:
+        return bool(self._unanswered)
+
+    def scan_due(self, now_ns: int) -> bool:
+        return now_ns >= self._next_scan_ns
+
     def settle(self, now_ns: int, count: float | None) -> list[Reply]:
-        """Final replies for commands whose report is overdue. Looks every 50 ms."""
-        if now_ns < self._next_scan_ns:
-            return []
+        """Final replies for commands whose report is overdue."""
         self._next_scan_ns = now_ns + _SCAN_NS
         replies: list[Reply] = []
         for group in (self._unanswered, self._accepted):

@@ -127,7 +127,8 @@ class Session(Conversation):
             self.send_lease(now_ns)
             self._send_commands(now_ns)
             self._watch_encoder(now_ns)
-        self._replies += self.commands.settle(now_ns, self._count_at(now_ns))
+        if self.commands.scan_due(now_ns):
+            self._replies += self.commands.settle(now_ns, self._count_at(now_ns))
 
     def send_lease(self, now_ns: int) -> None:
         if self.state not in IN_SESSION:
@@ -141,7 +142,8 @@ class Session(Conversation):
 
     def _send_commands(self, now_ns: int) -> None:
         # A CANCEL sent again would take newer commands with it: they wait for its acknowledgement.
-        if self.state not in (State.READY, State.ARMED) or self.requests.waiting(wire.Cancel):
+        may_send = self.state in (State.READY, State.ARMED) and not self.requests.waiting(wire.Cancel)
+        if not self.commands.unanswered or not may_send:
             return
         if len(self.outbox) < BACKLOG_BYTES:
             round_trip_ns = max(RETRY_AT_LEAST_NS, 1250 * self.round_trips.p99_us())
@@ -158,8 +160,6 @@ class Session(Conversation):
         self._replies.append(EncoderSilent(silent_ns // MS, now_ns))
 
     def _count_at(self, host_ns: int) -> float | None:
-        if not len(self.commands):
-            return None
         found = self.view().count_at(host_ns)
         return None if found is None else found.count
 
@@ -195,8 +195,7 @@ class Session(Conversation):
 
     def _met(self, now_ns: int, fresh: bool) -> None:
         """A device that kept our session may still be armed; the station has been told LOST and must arm again."""
-        self._encoder_heard_ns, self._encoder_silent = now_ns, False
-        self.status = None
+        self._encoder_heard_ns, self._encoder_silent, self.status = now_ns, False, None
         self.requests.ask(wire.Disarm())
         if fresh:
             self._events.restart()
