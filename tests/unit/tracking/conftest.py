@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,8 @@ from station.datatypes import Frame
 from station.simulation.items import drawn_thing
 from station.simulation.renderer import BeltRenderer, PlacedItem, ViewSize
 
+# As in the station: OpenCV's own threads only wait for each other on a busy machine.
+cv2.setNumThreads(1)
 MM_PER_COUNT = 0.5
 FPS = 30
 
