@@ -84,6 +84,16 @@ def test_default_is_the_model_that_ships() -> None:
     assert artifact_path("default").parts[-3:] == ("recognition", "default", "model.safetensors")
 
 
+def test_the_model_that_ships_loads_and_has_a_card() -> None:
+    loaded = load_artifact("default")
+    assert loaded.info.classes == ("organic", "recyclable")
+    assert loaded.path.stat().st_size < 24e6
+    assert loaded.info.metrics["test"]["accuracy"]["value"] > 0.9
+    assert set(loaded.info.curve) == set(loaded.info.classes)
+    card = loaded.path.with_name("CARD.md").read_text()
+    assert f"{loaded.info.metrics['test']['accuracy']['value']:.2%}".replace("%", " %") in card
+
+
 def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:9_000_000])
 

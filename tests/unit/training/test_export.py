@@ -55,7 +55,7 @@ def test_what_is_missing_is_named(model: Path, tmp_path: Path, monkeypatch: pyte
     def no_onnxscript(*_args: object, **_kwargs: object) -> nn.Module:
         raise ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript")
 
-    monkeypatch.setattr(export_module.torch.onnx, "export", no_onnxscript)
+    monkeypatch.setattr(torch.onnx, "export", no_onnxscript)
     monkeypatch.setattr(export_module, "exported_program", lambda loaded: None)
     with pytest.raises(ConfigError, match="onnxscript"):
         export(ExportJob(str(model), "onnx", tmp_path / "m.onnx"))

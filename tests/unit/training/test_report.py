@@ -13,9 +13,8 @@ class Quadrants(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer4 = nn.Conv2d(3, 2, 1)
+        self.layer4 = nn.Conv2d(3, 2, 1, bias=False)
         nn.init.constant_(self.layer4.weight, 1.0)
-        nn.init.zeros_(self.layer4.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         maps = self.layer4(x)
@@ -27,7 +26,8 @@ def test_grad_cam_points_at_what_spoke_for_the_label() -> None:
     x[..., 5:, 5:] = 1
     heat = grad_cam(Quadrants().requires_grad_(False), x, 1)
     assert heat.shape == (8, 8)
-    assert np.unravel_index(heat.argmax(), heat.shape) >= (5, 5)
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert min(row, column) >= 5
     assert heat[:4, :4].max() == 0
 
 

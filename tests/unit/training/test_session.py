@@ -1,6 +1,7 @@
 """`train` from start to end, for every kind of recipe and both protocols, and `evaluate` of what came out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +173,9 @@ def test_other_networks_train_and_load(tree: Path, recipe_of: RecipeWriter, tmp_
 def test_a_bad_job_is_refused_with_the_reason(
     tree: Path, recipe_of: RecipeWriter, tmp_path: Path, changes: dict[str, Any], complaint: str
 ) -> None:
-    settled = {"data": tree, "recipe": recipe_of(), "out": tmp_path / "run", "cache": tmp_path / "cache"} | changes
+    good = job(tree, recipe_of(), tmp_path)
     with pytest.raises(ConfigError, match=complaint):
-        train(TrainJob(device="cpu", **settled))
+        train(replace(good, **changes))
 
 
 def test_the_head_found_is_the_optimum() -> None:

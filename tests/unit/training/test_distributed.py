@@ -1,0 +1,69 @@
+"""Two processes train one model: started as torchrun starts them, on this machine's processor."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from station.recognition.artifact import load_artifact
+from tests.unit.training.conftest import RecipeWriter
+from training.distributed import ALONE, join_world
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from training.session import TrainJob, train
+data, recipe, folder = sys.argv[1:]
+train(TrainJob(Path(data), recipe, out=Path(folder) / "run", cache=Path(folder) / "cache", epochs=2, device="cpu"))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_two_ranks_leave_one_model_and_one_log(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    rendezvous = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tree), recipe_of(), str(tmp_path)],
+            env=os.environ | rendezvous | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [rank.communicate(timeout=280)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.communicate()
+    assert [rank.returncode for rank in ranks] == [0, 0], errors
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if "loss" in row] == [1, 2]
+    assert load_artifact(tmp_path / "run" / "model.safetensors").info.training["n_train"] > 80
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world, device = join_world(torch.device("cpu"))
+    assert world == ALONE
+    assert world.leads
+    assert device.type == "cpu"
