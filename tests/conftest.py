@@ -8,7 +8,9 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure (CI installs every tool)")
-    parser.addoption("--port", default=None, help="serial device for the hardware-in-loop suite; default: a pty with the core")
+    parser.addoption(
+        "--port", default=None, help="serial device for the hardware-in-loop suite; default: a pty with the core"
+    )
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -23,5 +25,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def _no_thread_left_behind() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive() and not thread.daemon]
+    left = [
+        thread for thread in threading.enumerate() if thread not in before and thread.is_alive() and not thread.daemon
+    ]
     assert not left, f"threads still running: {[thread.name for thread in left]}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from station.cli.output import data, data_json, say, told
+from station.cli.output import data, data_json, told
 from station.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -100,8 +100,12 @@ def report_text(report: dict[str, Any]) -> str:
     for key in ("missed_by_reason", "unconfirmed_by_reason"):
         if items[key]:
             lines.append(f"  {key.split('_')[0]}: " + ", ".join(f"{n} {why}" for why, n in items[key].items()))
-    lines.append(f"ledger     {'balanced' if report['ledger_balanced'] else 'NOT BALANCED'}, in flight {items['in_flight']}")
-    lines.append(f"frames     {frames['processed']} of {frames['captured']}, {frames['dropped']} dropped, {frames['stale']} stale")
+    lines.append(
+        f"ledger     {'balanced' if report['ledger_balanced'] else 'NOT BALANCED'}, in flight {items['in_flight']}"
+    )
+    lines.append(
+        f"frames     {frames['processed']} of {frames['captured']}, {frames['dropped']} dropped, {frames['stale']} stale"
+    )
     lines.append(f"fires      {report['late_fires']} late, {report['wrong_fires']} wrong")
     if report.get("latency_ms"):
         scheduled = report["latency_ms"]["capture_to_scheduled"]
@@ -110,7 +114,9 @@ def report_text(report: dict[str, Any]) -> str:
     if truth:
         lines.append(
             "truth      "
-            + ", ".join(f"{key.replace('_', ' ')} {_share(truth[key])}" for key in ("purity", "recovery", "false_eject_rate"))
+            + ", ".join(
+                f"{key.replace('_', ' ')} {_share(truth[key])}" for key in ("purity", "recovery", "false_eject_rate")
+            )
         )
         lines.append(
             f"           fed {truth['fed']}, unseen {truth['unseen']}, merged {truth['merged']}, split {truth['split']}, "
@@ -118,7 +124,9 @@ def report_text(report: dict[str, Any]) -> str:
         )
         if truth.get("model_alone"):
             alone = truth["model_alone"]
-            lines.append(f"           model alone: purity {_number(alone['purity'])}, recovery {_number(alone['recovery'])}")
+            lines.append(
+                f"           model alone: purity {_number(alone['purity'])}, recovery {_number(alone['recovery'])}"
+            )
     return "\n".join(lines)
 
 

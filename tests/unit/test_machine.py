@@ -38,7 +38,15 @@ def test_only_execute_may_ask_to_arm() -> None:
 
 
 def test_the_table_leaves_no_acting_state_without_an_end() -> None:
-    acting = (State.CLEARING, State.STARTING, State.STOPPING, State.ABORTING, State.HOLDING, State.UNHOLDING, State.RESETTING)
+    acting = (
+        State.CLEARING,
+        State.STARTING,
+        State.STOPPING,
+        State.ABORTING,
+        State.HOLDING,
+        State.UNHOLDING,
+        State.RESETTING,
+    )
     assert all((state, Cause.DONE) in NEXT for state in acting)
 
 
@@ -54,7 +62,8 @@ def test_stop_is_taken_everywhere_but_where_it_stands_or_aborts(state: State) ->
 def test_a_lost_link_comes_back_after_a_second_of_health_when_allowed() -> None:
     machine = running(auto_rearm=True)
     steps(machine, UNPLUGGED, 100, 600)
-    assert machine.state is State.HELD
+    lost = machine.state
+    assert lost is State.HELD
     assert not any(steps(machine, GOOD, 600, 1600))
     assert any(steps(machine, GOOD, 1600, 1800))
     assert machine.state is State.EXECUTE

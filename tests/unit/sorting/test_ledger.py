@@ -45,7 +45,9 @@ def scheduled(ledger: Ledger, track_id: int = 1, command_id: int = 11) -> None:
         pytest.param(Refused(11, Refusal.FULL, 1), M, OutcomeReason.REFUSED_FULL, id="queue full"),
         pytest.param(Refused(11, Refusal.NOT_ARMED, 1), M, OutcomeReason.REFUSED_NOT_ARMED, id="not armed"),
         pytest.param(NotFired(11, MissReason.LATE, 1), M, OutcomeReason.LATE, id="missed late"),
-        pytest.param(NotFired(11, MissReason.BELT_STOPPED, 1), U, OutcomeReason.BELT_STOPPED_IN_WINDOW, id="belt stopped"),
+        pytest.param(
+            NotFired(11, MissReason.BELT_STOPPED, 1), U, OutcomeReason.BELT_STOPPED_IN_WINDOW, id="belt stopped"
+        ),
         pytest.param(NotFired(11, MissReason.REBOOT, 1), M, OutcomeReason.LINK, id="device restarted"),
         pytest.param(Unanswered(11, True, 1), U, OutcomeReason.NO_REPORT, id="acknowledged, then silence"),
         pytest.param(Unanswered(11, False, 1), M, OutcomeReason.LINK, id="never acknowledged"),
@@ -88,7 +90,9 @@ def test_an_acknowledgement_settles_nothing() -> None:
     assert ledger.in_flight == 1
 
 
-EVENTS = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["see", "fire", "refuse", "pass", "close"])), max_size=60)
+EVENTS = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from(["see", "fire", "refuse", "pass", "close"])), max_size=60
+)
 
 
 @given(EVENTS)

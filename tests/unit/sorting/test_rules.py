@@ -8,7 +8,9 @@ from station.sorting.rules import decide, wants_gate
 
 PROGRAM = changed(
     builtin_config("virtual"),
-    sort={"labels": {"recyclable": {"bin": "product", "threshold": 0.7}, "organic": {"bin": "residue", "threshold": 0.5}}},
+    sort={
+        "labels": {"recyclable": {"bin": "product", "threshold": 0.7}, "organic": {"bin": "residue", "threshold": 0.5}}
+    },
 ).sort
 
 
@@ -23,7 +25,9 @@ def belief(label: str, confidence: float) -> Belief:
         pytest.param(belief("recyclable", 0.7), "product", DecisionReason.MATCHED, True, id="exactly at the threshold"),
         pytest.param(belief("recyclable", 0.69), "residue", DecisionReason.UNSURE, False, id="doubtful target"),
         pytest.param(belief("organic", 0.9), "residue", DecisionReason.MATCHED, False, id="sure other"),
-        pytest.param(belief("battery", 0.99), "residue", DecisionReason.UNKNOWN_LABEL, False, id="a label without a rule"),
+        pytest.param(
+            belief("battery", 0.99), "residue", DecisionReason.UNKNOWN_LABEL, False, id="a label without a rule"
+        ),
         pytest.param(None, "residue", DecisionReason.NO_LOOK, False, id="never looked at"),
     ],
 )

@@ -15,7 +15,9 @@ MOVING = Motion(at_ns=1_000_000_000, travel_mm=5000.0, speed_mm_s=1000.0)
 HERE = -4700.0  # belt coordinate of something 300 mm down the view when the travel is 5000 mm
 
 
-def item(lateral_mm: float, along_mm: float = HERE, length_mm: float = 100, width_mm: float = 60, track_id: int = 1) -> Track:
+def item(
+    lateral_mm: float, along_mm: float = HERE, length_mm: float = 100, width_mm: float = 60, track_id: int = 1
+) -> Track:
     return Track(
         track_id=track_id,
         camera_id="camera0",
@@ -48,7 +50,9 @@ def config() -> StationConfig:
         pytest.param(40.0, 73, [0], id="a sliver in the next gate is not worth its air"),
     ],
 )
-def test_gates_are_those_under_the_item(config: StationConfig, lateral_mm: float, width_mm: float, gates: list[int]) -> None:
+def test_gates_are_those_under_the_item(
+    config: StationConfig, lateral_mm: float, width_mm: float, gates: list[int]
+) -> None:
     planned = Scheduler(config).plan(item(lateral_mm, width_mm=width_mm), "product", [], MOVING)
     assert planned.command is not None
     assert planned.command.gate_mask == sum(1 << gate for gate in gates)
@@ -85,7 +89,10 @@ def test_last_useful_moment_leaves_opening_delay_and_lead(config: StationConfig)
 @pytest.mark.parametrize("policy", ["purity", "recovery"])
 def test_a_neighbour_in_the_same_gate_is_spared_or_the_target_given_up(config: StationConfig, policy: str) -> None:
     crowded = changed(config, sort={"policy": policy})
-    target, neighbour = item(20, width_mm=30), item(55, width_mm=30, track_id=2)  # both whole inside gate 0, side by side
+    target, neighbour = (
+        item(20, width_mm=30),
+        item(55, width_mm=30, track_id=2),
+    )  # both whole inside gate 0, side by side
     planned = Scheduler(crowded).plan(target, "product", [neighbour], MOVING)
     if policy == "purity":
         assert planned.command is None
