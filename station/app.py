@@ -69,7 +69,9 @@ def build_views(config: StationConfig, speed_from_picture: bool = False) -> dict
     """One view state per camera; track ids are the station's."""
     ids = TrackIds()
     return {
-        camera.id: View(ViewConfig(camera, config.belt, config.detector, speed_from_picture), ids)
+        camera.id: View(
+            ViewConfig(camera, config.belt, config.detector, speed_from_picture, find_direction=speed_from_picture), ids
+        )
         for camera in config.cameras
     }
 

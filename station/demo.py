@@ -30,10 +30,8 @@ from station.machine import State
 from station.recognition.classifier import Classifier
 from station.record.run_report import RunFacts
 from station.screen import Screen, ScreenSetup
-from station.simulation.feed import card_choice, drawn_choice
-from station.simulation.items import picture_cards
 from station.simulation.launch import LineHandle, LineSpec
-from station.simulation.line import VARIANTS, LineOptions
+from station.simulation.line import LineOptions, thing_choice
 from station.simulation.model_alone import model_alone
 from station.simulation.verdict import verdict_of, write_line_record
 
@@ -216,11 +214,7 @@ def _model_alone(
     config: StationConfig, options: LineOptions, out: Path, classifier: Classifier
 ) -> dict[str, float | None]:
     """The same things, classified directly at the same thresholds: what sorting on a belt can at best reach."""
-    choose = (
-        drawn_choice(options.seed, VARIANTS)
-        if options.items is None
-        else card_choice(options.seed, picture_cards(options.items, config.virtual.card_mm))
-    )
+    choose = thing_choice(config, options)
     with (out / "truth.jsonl").open(encoding="utf-8") as lines:
         things = [choose(int(json.loads(line)["item_id"])) for line in lines]
     product = config.sort.product_bin or next(name for name, bin_ in config.sort.bins.items() if bin_.gates)

@@ -18,6 +18,7 @@ from firmware_bridge.messages import LinkState, LinkStatus, Reply
 from station.app import Brain
 from station.books import Books
 from station.capture.camera import Camera, CameraInfo
+from station.capture.freshness import FrameGuard, Freshness
 from station.channels import Bounded, ChannelFull, DropOldest, Latest
 from station.clock import Clock
 from station.datatypes import Frame
@@ -58,6 +59,7 @@ class _Source:
     camera: Camera
     info: CameraInfo
     frames: DropOldest[Frame] = field(default_factory=lambda: DropOldest(2))
+    guard: FrameGuard = field(default_factory=FrameGuard)
     open: bool = True
     ended: bool = False
     lost_ns: int | None = None
@@ -196,6 +198,9 @@ class LiveRun:
             source.ended = True
             return
         self.books.frames.captured += 1
+        if source.info.live and source.guard.judge(frame, self.clock.now_ns()) is not Freshness.OK:
+            self.books.frames.stale += 1  # black, frozen, repeated or too old: never shown to the model
+            return
         source.frames.put(frame)
         self._frame_ready.set()
 

@@ -158,6 +158,11 @@ class SortLoop:
         """The caller has handed the commands to the link."""
         self.ledger.enqueued(commands, at_ns)
 
+    @property
+    def speed_mm_s(self) -> float | None:
+        """Belt speed as last seen."""
+        return max((motion.speed_mm_s for motion in self._motion.values()), default=None)
+
     def decision_of(self, track_id: int) -> Decision | None:
         item = self._items.get(track_id)
         return item.decision if item is not None else None

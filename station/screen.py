@@ -3,21 +3,29 @@
 May fall behind, may drop, never holds up the loop. Knows viewers and the Snapshot; decides nothing.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from firmware_bridge.messages import LinkStatus
 from station.config import StationConfig
-from station.datatypes import OutcomeKind
+from station.datatypes import BgrImage, OutcomeKind
+from station.errors import ConfigError
 from station.live import LiveRun, Scene
-from station.machine import State
+from station.machine import Command, State
 from station.panel.filming import Filming
+from station.panel.process import PanelProcess
 from station.panel.snapshot import SeenCamera, SeenItem, Snapshot, seen_item
+from station.panel.values import PageFacts, page_values
 from station.panel.window import OverlayWindow
+from station.record.run_report import percentile
 from station.worker import Worker
 
 MS = 1_000_000
 FPS_SMOOTHING = 0.9
 CAMERA_SILENT_NS = 500 * MS
+PUBLISH_EVERY_NS = 150 * MS
+NORMAL = (State.EXECUTE, State.IDLE, State.STARTING)
+COMMANDS = frozenset(command.value for command in Command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class _Seen:
 class _Viewers:
     window: OverlayWindow | None = None
     filming: Filming | None = None
-    files: list[Path] = field(default_factory=list)
+    panel: PanelProcess | None = None
 
 
 class Screen:
@@ -49,25 +57,44 @@ class Screen:
         self._setup = setup
         self._viewers = _Viewers()
         self._last: Scene | None = None
+        self._last_snapshot: Snapshot | None = None
+        self._published_ns = 0
         self._seen: dict[str, _Seen] = {}
         self._workers: list[Worker] = []
-
-    @property
-    def wanted(self) -> bool:
-        return self._setup.display or self._setup.record is not None
+        self.url: str | None = None
+        self.note: str | None = None  # why there is no page
 
     def start(self) -> None:
+        """Start what was asked for. Raises ConfigError for an address that was named and cannot be had."""
         if self._setup.display:
             self._viewers.window = OverlayWindow(self._config.name)
         if self._setup.record is not None:
             fps = {camera.id: camera.fps for camera in self._config.cameras}
             self._viewers.filming = Filming(self._setup.record, fps)
-        if self.wanted:
+        self._start_panel()
+        if any((self._viewers.window, self._viewers.filming, self._viewers.panel)):
             self._workers = [Worker("screen", self._step, self._run.note_crash)]
         if self._viewers.filming is not None:
             self._workers.append(Worker("filming", self._viewers.filming.step, self._run.note_crash))
         for worker in self._workers:
             worker.start()
+
+    def _start_panel(self) -> None:
+        http = self._setup.http
+        if http == "off":
+            return
+        address = self._config.panel.http if http is None else http
+        settings = self._config.panel.model_copy(update={"http": address})
+        panel = PanelProcess(settings, self._config.name, on_stop=self._run.stop_outputs, on_crash=self._run.note_crash)
+        try:
+            self.url = panel.start()
+        except ConfigError as error:
+            if http is not None:
+                raise
+            self.note = f"no page: {error}"
+            panel.close()
+            return
+        self._viewers.panel = panel
 
     def close(self) -> list[Path]:
         """End the viewers; the video files that were written."""
@@ -75,33 +102,100 @@ class Screen:
             worker.stop()
         if self._viewers.window is not None:
             self._viewers.window.close()
+        if self._viewers.panel is not None:
+            self._viewers.panel.close()
         return self._viewers.filming.close() if self._viewers.filming is not None else []
 
     def _step(self) -> None:
+        """Show the newest scene; without one, tell the page five times a second that the station lives."""
+        self._obey_page()
         scene = self._run.scene.peek()
         if scene is None or scene is self._last:
+            self._publish({})
             self._run.clock.sleep_ns(4 * MS)
             return
         self._last = scene
-        snapshot = self.snapshot(scene)
+        snapshot = self._last_snapshot = self.snapshot(scene)
         for frame in scene.frames:
             if self._viewers.filming is not None:
                 self._viewers.filming.offer(frame.camera_id, frame.bgr, snapshot)
             if self._viewers.window is not None:
                 self._viewers.window.show(frame.camera_id, frame.bgr, snapshot)
+        self._publish({frame.camera_id: frame.bgr for frame in scene.frames})
+
+    # -- the page ----------------------------------------------------------------------------------------------------
+
+    def _publish(self, frames: dict[str, BgrImage]) -> None:
+        panel, snapshot, now_ns = self._viewers.panel, self._last_snapshot, self._run.clock.now_ns()
+        if panel is None or snapshot is None or (not frames and now_ns - self._published_ns < PUBLISH_EVERY_NS):
+            return
+        self._published_ns = now_ns
+        if not frames:
+            snapshot = self._last_snapshot = self._refreshed(snapshot, now_ns)
+        facts = self._page_facts()
+        panel.publish(lambda: page_values(snapshot, facts), frames)
+
+    def _refreshed(self, snapshot: Snapshot, now_ns: int) -> Snapshot:
+        """No new frame: the state and the link as they are now, the cameras as long silent as they are."""
+        machine, status = self._run.loop.machine, self._status()
+        cameras = {
+            camera_id: replace(seen.camera, live=now_ns - seen.last_ns < CAMERA_SILENT_NS)
+            for camera_id, seen in self._seen.items()
+        }
+        return replace(
+            snapshot,
+            made_ns=now_ns,
+            state=machine.state.name,
+            state_reason=machine.reason,
+            normal=machine.state in NORMAL,
+            link=status.state if status is not None else None,
+            by_outcome={kind: self._run.loop.ledger.by_outcome[kind] for kind in OutcomeKind},
+            in_flight=self._run.loop.ledger.in_flight,
+            cameras=cameras,
+        )
+
+    def _page_facts(self) -> PageFacts:
+        run, status = self._run, self._status()
+        slack = list(run.books.slack_ms)
+        speed_mm_s = run.loop.speed_mm_s
+        return PageFacts(
+            state_number=int(run.loop.machine.state),
+            state_since_ns=run.loop.machine.since_ns,
+            reasons=dict(run.loop.ledger.by_reason),
+            slack_p1_ms=percentile(slack, 1),
+            slack_p50_ms=percentile(slack, 50),
+            belt_speed_m_s=None if speed_mm_s is None else speed_mm_s / 1000,
+            link_port=status.port if status is not None else None,
+            link_timing=status.timing if status is not None else None,
+            sync_bound_us=status.sync_bound_us if status is not None else None,
+            link_retries=status.retries if status is not None else 0,
+            recent=tuple(run.books.recent),
+        )
+
+    def _obey_page(self) -> None:
+        """Operators' wishes from the page; STOP has already shut the outputs on its own path."""
+        panel = self._viewers.panel
+        for wish in panel.commands() if panel is not None else []:
+            if wish.get("command") in COMMANDS:
+                self._run.command(Command(wish["command"]), str(wish.get("from", "page")))
+
+    def _status(self) -> LinkStatus | None:
+        return self._run.controller.status() if self._run.controller is not None else None
+
+    # -- the snapshot ------------------------------------------------------------------------------------------------
 
     def snapshot(self, scene: Scene) -> Snapshot:
         """The scene in the words of the screen."""
         run, machine = self._run, self._run.loop.machine
         for frame in scene.frames:
             self._note_camera(frame.camera_id, frame.captured_ns, self._items(scene, frame.camera_id))
-        status = run.controller.status() if run.controller is not None else None
+        status = self._status()
         p50, p99 = run.books.latency_p50_p99_ms()
         return Snapshot(
             made_ns=scene.at_ns,
             state=machine.state.name,
             state_reason=machine.reason,
-            normal=machine.state in (State.EXECUTE, State.IDLE, State.STARTING),
+            normal=machine.state in NORMAL,
             link=status.state if status is not None else None,
             link_detail=status.port if status is not None else "",
             simulated=self._setup.simulated,

@@ -6,9 +6,16 @@ import typer
 
 from station.cli import (
     bench_commands,
+    calibrate_commands,
+    camera_commands,
+    config_commands,
+    control_commands,
     data_render,
     demo_commands,
+    doctor_commands,
     history_commands,
+    ports_commands,
+    run_commands,
     training_commands,
 )
 
@@ -39,9 +46,18 @@ def root(
     """Sees items on a conveyor, classifies them, and fires the right gate at the right millimetre."""
 
 
+app.command()(run_commands.run)
 app.command()(demo_commands.demo)
+app.command()(doctor_commands.doctor)
+app.add_typer(config_commands.app, name="config")
+app.add_typer(camera_commands.app, name="cameras")
+app.add_typer(calibrate_commands.app, name="calibrate")
+app.add_typer(ports_commands.ports, name="ports")
+app.add_typer(ports_commands.gates, name="gates")
+control_commands.register(app)
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data, name="data")
 history_commands.register(app)
 training_commands.register(app, data)
 data.command("render")(data_render.render)
+app.command("support-bundle")(doctor_commands.support_bundle)

@@ -1,0 +1,73 @@
+"""`station run`: flags in, run report out. Heavy imports happen inside."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from station.cli.demo_commands import report_text, require_display, seconds
+from station.cli.output import INTERRUPTED, data, data_json, say, told
+from station.errors import ConfigError
+
+
+@told
+def run(
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Index, /dev path, file, folder, URL or virtual; repeatable")
+    ] = None,
+    port: Annotated[str | None, typer.Option(help="Device, auto or virtual")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration; else the usual places are searched")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide and record, send nothing")] = False,
+    display: Annotated[bool, typer.Option("--display", help="Show the overlay in a window")] = False,
+    http: Annotated[str | None, typer.Option(help="Address of the page, or off")] = None,
+    for_: Annotated[str | None, typer.Option("--for", help="Stop after: 60s, 10m")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the raw record")] = None,
+    record: Annotated[Path | None, typer.Option(help="Write the overlay as video into this folder")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end")] = False,
+) -> None:
+    """Sort: look at the belt, classify every item, and send the diverts. Observes only when there is no configuration."""
+    from station.config import config_home, find_config, load_config
+    from station.run import RunOptions, known_sources
+    from station.run import run as run_station
+    from station.screen import ScreenSetup
+
+    environ = config_home()
+    path = find_config(config, environ)
+    sources = known_sources(camera or [])
+    for_s = seconds(for_) if for_ is not None else None
+    if display:
+        require_display()
+    screen = ScreenSetup(simulated=sources == ("virtual",), display=display, record=record, http=http)
+    if sources == ("virtual",):
+        report = _on_virtual_line(path, port, for_s, out, screen)
+        interrupted = report["status"] == "interrupted"
+    else:
+        if path is None:
+            say("no configuration: observing only, NO DIVERTS SENT (`station config init` writes one)")
+        elif dry_run:
+            say("dry run: NO DIVERTS SENT")
+        loaded = load_config(path, environ) if path is not None else None
+        report, interrupted = run_station(RunOptions(sources, loaded, port, dry_run, for_s, out, screen), say)
+    if as_json:
+        data_json(report)
+    else:
+        data(report_text(report))
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _on_virtual_line(
+    path: Path | None, port: str | None, for_s: float | None, out: Path | None, screen: object
+) -> dict:  # type: ignore[type-arg]
+    from station.config import builtin_config, config_home, load_config
+    from station.demo import DemoOptions, demo
+    from station.screen import ScreenSetup
+    from station.simulation.line import LineOptions
+
+    if port not in (None, "virtual"):
+        raise ConfigError(
+            f"--camera virtual --port {port}: a simulated belt moves simulated gates only. Use --port virtual."
+        )
+    assert isinstance(screen, ScreenSetup)
+    config = load_config(path, config_home()) if path is not None else builtin_config("virtual", config_home())
+    return demo(config, DemoOptions(LineOptions(for_s=for_s or 60.0), out=out, screen=screen))

@@ -1,0 +1,263 @@
+"""`station run`: real cameras, a real controller (or none), until told to stop.
+
+Start checks run in the order configuration, camera, controller, model; the first failure decides the exit code. After the
+start, losses are states, never exits. Without a configuration the station observes only: NO DIVERTS SENT.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from firmware_bridge.discovery import choose
+from firmware_bridge.serial_port import PortSettings
+from station.app import (
+    Brain,
+    build_brain,
+    build_loop,
+    build_views,
+    line_parameters,
+    observing_config,
+    open_serial_controller,
+    set_thread_counts,
+)
+from station.archive_run import Ending, close_run, flush, open_run, run_folder
+from station.capture.camera import Camera
+from station.clock import Clock, SystemClock
+from station.commissioning.camera_probe import camera_from
+from station.commissioning.geometry import check_geometry
+from station.config import StationConfig, changed
+from station.datatypes import OutcomeKind
+from station.errors import ConfigError, ControllerError, StationError
+from station.live import LiveRun, WaitedController
+from station.machine import Command
+from station.record.run_report import RunFacts
+from station.screen import Screen, ScreenSetup
+
+RUN_OUT_S = 5.0  # after --for: the belt runs out, decided items fire
+PORT_APPEARS_NS = 5_000_000_000
+SAY_EVERY_S = 1.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    sources: tuple[str, ...]
+    config: StationConfig | None
+    port: str | None = None
+    dry_run: bool = False
+    for_s: float | None = None
+    out: Path | None = None
+    screen: ScreenSetup = field(default_factory=ScreenSetup)
+
+
+def run(options: RunOptions, say: Say) -> tuple[dict[str, Any], bool]:
+    """Run to the end. Returns the run report and whether a person interrupted it. Raises StationError, BridgeError."""
+    clock = SystemClock()
+    with _opened_cameras(options, clock) as (config, cameras):
+        port = _port_of(options, config)
+        out = run_folder(Path(config.record.directory), options.out, clock.utc_ns())
+        with _twin(config, port, out, clock) as actual_port:
+            return _run_on(options, config, cameras, actual_port, out, clock, say)
+
+
+# -- start checks ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened_cameras(options: RunOptions, clock: Clock) -> Iterator[tuple[StationConfig, dict[str, Camera]]]:
+    """The configuration in force and a camera for each source; without a configuration the picture's size decides."""
+    if options.config is not None:
+        config = options.config
+        if config.gates and not options.dry_run:
+            check_geometry(config)
+        if len(options.sources) > len(config.cameras):
+            raise ConfigError(
+                f"--camera is given {len(options.sources)} times, the configuration describes {len(config.cameras)} "
+                "cameras. Add a [[cameras]] section for each."
+            )
+        described = config.cameras[: len(options.sources)]
+        config = changed(config, cameras=[camera.model_dump() for camera in described])
+    else:
+        probe = camera_from(options.sources[0], clock)
+        info = probe.open()
+        probe.close()
+        config = observing_config(options.sources[0], info.width_px, info.height_px, info.fps)
+    pairs = zip(config.cameras, options.sources, strict=False)
+    yield config, {camera.id: camera_from(source, clock, camera) for camera, source in pairs}
+
+
+def _port_of(options: RunOptions, config: StationConfig) -> str | None:
+    """The port to use; None when observing. A real port needs to know whether it may re-arm by itself."""
+    if options.dry_run:
+        return None
+    if options.config is None:
+        if options.port is not None:
+            raise ConfigError(
+                f"--port {options.port} without a configuration: gates and belt are unknown. "
+                "`station config init` writes one to start from."
+            )
+        return None
+    port = options.port or config.link.port or "auto"
+    if port != "virtual" and config.link.auto_rearm is None:
+        raise ConfigError(
+            "link.auto_rearm: missing. A real port must say whether it may re-arm by itself (true or false)."
+        )
+    return port
+
+
+@contextmanager
+def _twin(config: StationConfig, port: str | None, out: Path, clock: Clock) -> Iterator[str | None]:
+    """Port `virtual`: the firmware core in its own process behind a pseudo-terminal, without an encoder on its pins."""
+    if port != "virtual":
+        yield port
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    link = out / "device.port"
+    argv = [
+        sys.executable,
+        "-m",
+        "firmware_bridge.virtual_device",
+        "--link",
+        str(link),
+        "--gates",
+        str(len(config.gates)),
+    ]
+    for name in ("edges", "device"):
+        argv += [f"--{name}", str(out / f"{name}.jsonl")]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    try:
+        deadline_ns = clock.now_ns() + PORT_APPEARS_NS
+        while not link.exists() and clock.now_ns() < deadline_ns:
+            clock.sleep_ns(20_000_000)
+        yield str(link)
+    finally:
+        process.terminate()
+        process.wait(3.0)
+
+
+def _controller(config: StationConfig, port: str | None, clock: Clock) -> WaitedController | None:
+    if port is None:
+        return None
+    settings = (
+        PortSettings(config.link.baud) if config.link.dtr is None else PortSettings(config.link.baud, config.link.dtr)
+    )
+    device = choose(port, clock.now_ns, settings) if port == "auto" else port
+    return open_serial_controller(config, device)
+
+
+# -- the run ---------------------------------------------------------------------------------------------------------
+
+
+def _run_on(
+    options: RunOptions,
+    config: StationConfig,
+    cameras: dict[str, Camera],
+    port: str | None,
+    out: Path,
+    clock: Clock,
+    say: Say,
+) -> tuple[dict[str, Any], bool]:
+    set_thread_counts(config.recognition.threads)
+    facts = RunFacts("wall", None, "none", "none", "model", line_parameters(config, sources=list(options.sources)))
+    archive = open_run(out, Path(config.record.directory), facts, clock, clock)
+    status, link = "failed", None
+    try:
+        live = LiveRun(clock, archive.books, _controller(config, port, clock))
+        screen = Screen(config, live, options.screen)
+        try:
+            infos = live.open_cameras(cameras)
+            for warning in (text for info in infos.values() for text in info.warnings):
+                say(f"camera: {warning}")
+            live.open_link()
+            brain = build_brain(config)
+            archive.facts = replace(facts, device=brain.device, backend=brain.backend)
+            _begin(options, config, live, brain, clock)
+            screen.start()
+            say(screen.url or screen.note or "no page (--http off)")
+            status = _until_told(options, live, say)
+            link = live.controller.status() if live.controller is not None else None
+        finally:
+            live.finish()
+            screen.close()
+    except StationError:
+        flush(archive)
+        close_run(archive, Ending("failed", 0, None), 0, 0.0, clock)
+        raise
+    lost = flush(archive)
+    duration_s = (clock.now_ns() - archive.started_ns) / 1e9
+    report = close_run(archive, Ending(status, live.loop.ledger.in_flight, link), lost, duration_s, clock)
+    if live.crash is not None:
+        name, error = live.crash
+        raise ControllerError(f"the {name} thread failed: {type(error).__name__}: {error}")
+    return report, status == "interrupted"
+
+
+def _begin(options: RunOptions, config: StationConfig, live: LiveRun, brain: Brain, clock: Clock) -> None:
+    undescribed = options.config is None
+    if undescribed:
+        classes = brain.recogniser.classes
+        config = changed(config, sort={"labels": {label: {"bin": "all", "threshold": 0.5} for label in classes}})
+    views = build_views(config, speed_from_picture=undescribed)
+    live.begin(build_loop(config, views, brain.recogniser, clock, config.link.auto_rearm is True), brain)
+
+
+def _until_told(options: RunOptions, live: LiveRun, say: Say) -> str:
+    """Until the time is over, the recording has ended, SIGTERM, Ctrl-C or a crash."""
+    terminated: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        terminated.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
+    started_ns = live.clock.now_ns()
+
+    def over() -> bool:
+        timed_out = options.for_s is not None and live.clock.now_ns() - started_ns >= options.for_s * 1e9
+        return bool(terminated) or live.ended or timed_out
+
+    try:
+        while not live.wait_for(over, SAY_EVERY_S) and live.crash is None:
+            say(status_line(live))
+        if terminated:
+            return "stopped"
+        if live.crash is None:
+            _run_out(live)
+        return "completed" if live.crash is None else "failed"
+    except KeyboardInterrupt:
+        return "interrupted"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_out(live: LiveRun) -> None:
+    """HOLD: no more is fed, what is decided still fires."""
+    live.command(Command.HOLD, "end of the run")
+    live.wait_for(lambda: not live.loop.ledger.in_flight, RUN_OUT_S if live.controller is not None else 0.5)
+
+
+def status_line(live: LiveRun) -> str:
+    ledger, machine = live.loop.ledger, live.loop.machine
+    p50, p99 = live.books.latency_p50_p99_ms()
+    outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
+    link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
+    latency = f"latency {p50:.0f}/{p99:.0f} ms" if p50 is not None and p99 is not None else "latency -"
+    return (
+        f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
+        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}"
+    )
+
+
+def known_sources(sources: Sequence[str]) -> tuple[str, ...]:
+    """At least one; `virtual` stands alone."""
+    if not sources:
+        raise ConfigError("--camera is missing: an index, a /dev path, a file, a folder, a URL, or `virtual`.")
+    if "virtual" in sources and len(sources) > 1:
+        raise ConfigError("--camera virtual cannot be mixed with other sources yet; give it alone.")
+    return tuple(sources)
