@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= --for 60s
 PYTEST ?=
+FOR ?= 60s
+SEED ?= 1
 
-.PHONY: install demo test check clean soak coverage mutants fuzz
+.PHONY: install demo test check soak coverage fuzz clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +28,17 @@ check: install
 
 test: check
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(PYTEST)
+
+# Lives of a link with a hostile wire, judged from outside; nonzero when any window was broken.
+soak: install
+	$(BIN)/python -m tests.tools.soak --for $(FOR) --seed $(SEED)
+
+# The firmware core: branches its tests take, and damaged frames under the sanitizers (needs gcc with libasan).
+coverage: install
+	$(MAKE) -C firmware_bridge/firmware coverage
+
+fuzz: install
+	$(MAKE) -C firmware_bridge/firmware fuzz FOR=$(FOR) SEED=$(SEED)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

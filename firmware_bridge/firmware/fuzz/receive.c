@@ -1,6 +1,6 @@
 /* Throws bytes, well-formed frames, time and counts at the core and checks what must always hold.
  *
- * With clang it is a libFuzzer target. With any compiler it runs by itself: receive SECONDS [SEED] plays random scripts, most
+ * With clang it is a libFuzzer target. With any compiler it runs by itself: receive 60s|10m|8h [SEED] plays random scripts, most
  * of them of well-formed frames with hostile contents, the rest mutated frames that must not be taken. White-box. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,7 +223,9 @@ static uint64_t mutated_frames(uint32_t n) {
 }
 
 int main(int argc, char **argv) {
-    double seconds = argc > 1 ? atof(argv[1]) : 10.0;
+    char *unit = "";
+    double seconds = argc > 1 ? strtod(argv[1], &unit) : 10.0;
+    seconds *= *unit == 'h' ? 3600.0 : *unit == 'm' ? 60.0 : 1.0;
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     uint64_t scripts = 0, mutated = 0, taken = 0;
     struct timespec begun, now;
