@@ -21,8 +21,8 @@ def core() -> Extension:
         [str(path) for path in sources],
         depends=[str(path) for path in headers],
         define_macros=[("SC_FIRMWARE_HASH", f"0x{firmware_hash:08X}u")],
-        extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
-        libraries=["m"],
+        extra_compile_args=["-std=c11", "-O2", "-pthread", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+        libraries=["m", "pthread"],
         py_limited_api=True,  # it uses no Python at all: one build serves every version
     )
 

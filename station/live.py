@@ -158,11 +158,14 @@ class LiveRun:
     # -- stop --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Stop the machine, hear the device's last words, settle what is open, flush the record."""
-        if self._sorting is not None and self._sorting.alive:
+        """Stop the machine, hear the device's last words, settle what is open, flush the record.
+
+        Observing only, there is nothing to stop: what is still open is `unconfirmed(run_ended)`.
+        """
+        if self._sorting is not None and self._sorting.alive and self.controller is not None:
             self.command(Command.STOP, "end of the run")
             self.wait_for(lambda: self.loop.machine.state in (State.STOPPED, State.ABORTED), 2.0)
-            self.clock.sleep_ns(SETTLE_NS if self.controller is not None else 0)
+            self.clock.sleep_ns(SETTLE_NS)
         for worker in self._capturing:
             worker.stop()
         if self._sorting is not None:

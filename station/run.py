@@ -90,7 +90,7 @@ def _opened_cameras(options: RunOptions, clock: Clock) -> Iterator[tuple[Station
         probe.close()
         config = observing_config(options.sources[0], info.width_px, info.height_px, info.fps)
     pairs = zip(config.cameras, options.sources, strict=False)
-    yield config, {camera.id: camera_from(source, clock, camera) for camera, source in pairs}
+    yield config, {camera.id: camera_from(source, clock, camera, paced=True) for camera, source in pairs}
 
 
 def _port_of(options: RunOptions, config: StationConfig) -> str | None:

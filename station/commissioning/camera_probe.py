@@ -83,8 +83,8 @@ class CameraProbe:
         return "\n".join([*lines, *(f"  refused: {warning}" for warning in info.warnings)])
 
 
-def camera_from(source: str, clock: Clock, config: CameraConfig | None = None) -> Camera:
-    """An index, a /dev path or an address is a live camera; a file or folder is a recording."""
+def camera_from(source: str, clock: Clock, config: CameraConfig | None = None, *, paced: bool = False) -> Camera:
+    """An index, a /dev path or an address is a live camera; a file or folder is a recording (`paced`: in its own time)."""
     camera_id = config.id if config else "camera0"
     live = source.isdecimal() or source.startswith("/dev/") or re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://", source)
     if live:
@@ -92,7 +92,7 @@ def camera_from(source: str, clock: Clock, config: CameraConfig | None = None) -
         return OpenCVCamera(camera_id, source, clock, settings)
     if not Path(source).exists():
         raise CameraError(f"{source}: no such file, folder or device. `station cameras list` shows the cameras here.")
-    return RecordedCamera(camera_id, source, clock)
+    return RecordedCamera(camera_id, source, clock, paced=paced)
 
 
 def probe(camera: Camera, clock: Clock, duration_ns: int) -> CameraProbe:

@@ -166,6 +166,7 @@ int posix_run(int argc, char **argv) {
         if (parse(argc, argv, &d->options)) status = run(d);
         else fprintf(stderr, "virtual_device: wrong arguments; see hal/posix/device_main.c\n");
     }
+    record_close();
     free(core);
     free(d);
     return status;
