@@ -1,0 +1,112 @@
+"""One scenario: the whole station on the virtual line in virtual time, its records on disk, and the verdict of the outsiders.
+
+Perception is the stub (true positions, seeded confusion): what is under test is everything behind the pictures.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from station.archive_run import stored_items
+from station.config import StationConfig, builtin_config, changed
+from station.lockstep import Lockstep, LockstepSetup, write_device_record
+from station.record.raw import RawRecord
+from station.record.recorder import Recorder
+from station.record.rows import ItemRow
+from station.simulation.faults import parse_fault
+from station.simulation.line import LineOptions
+from station.simulation.verdict import Verdict, verdict_of, write_line_record
+
+Spans = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is out of the ordinary in one run."""
+
+    for_s: float = 12.0
+    seed: int = 7
+    faults: tuple[str, ...] = ()
+    touching: bool = False
+    host_stalls: Spans = ()
+    frozen_camera: Spans = ()
+    confusion: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    out: Path
+    run: Lockstep
+    states: list[tuple[int, str]]  # ns after the feed began, name: every change of the machine
+    items: list[ItemRow]
+    verdict: Verdict
+
+    @property
+    def truth(self) -> dict[str, Any]:
+        return self.verdict.truth
+
+    def outcomes(self) -> Counter[str]:
+        return Counter(str(item.outcome) for item in self.items)
+
+    def missed(self) -> Counter[str]:
+        return Counter(str(item.reason) for item in self.items if item.outcome == "missed")
+
+    def commands(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.out / "commands.jsonl").read_text().splitlines()]
+
+
+def reference_line(**changes: Any) -> StationConfig:
+    return changed(builtin_config("virtual"), **changes)
+
+
+def play(out: Path, scenario: Scenario, config: StationConfig | None = None) -> Played:
+    config = config or reference_line()
+    raw = RawRecord(out, 0)
+    faults = tuple(parse_fault(text) for text in scenario.faults)
+    run = Lockstep(
+        LockstepSetup(
+            config,
+            LineOptions(seed=scenario.seed, for_s=scenario.for_s, touching=scenario.touching, faults=faults),
+            None,
+            Recorder([raw]),
+            confusion=scenario.confusion,
+            host_stalls=scenario.host_stalls,
+            frozen_camera=scenario.frozen_camera,
+        )
+    )
+    states = _run(run)
+    raw.close()
+    write_device_record(run.log, out)
+    write_line_record(out, run.line, run.clock.now_ns())
+    return Played(out, run, states, stored_items(out), verdict_of(out))
+
+
+def _run(run: Lockstep) -> list[tuple[int, str]]:
+    run.start()
+    assert run.feed_start_ns is not None
+    states = [(0, run.loop.machine.state.name)]
+    while not run.over():
+        if run.turn().state_changed:
+            states.append((run.clock.now_ns() - run.feed_start_ns, run.loop.machine.state.name))
+    run.finish()
+    return states
+
+
+def assert_accounted(played: Played) -> None:
+    """What holds in every scenario, whatever goes wrong: no shot out of place, one outcome for each item."""
+    ledger, fires, truth = played.run.loop.ledger, played.verdict.fires, played.truth
+    assert (fires.late_fires, fires.wrong_fires) == (0, 0)
+    assert ledger.in_flight == 0
+    assert ledger.total == len(played.items) == len({item.track_id for item in played.items}) == played.run.books.births
+    assert all(item.outcome is not None and item.reason is not None for item in played.items)
+    assert truth["fed"] == truth["matched"] + truth["merged"] + truth["unseen"]
+    assert len(played.items) == truth["matched"] + truth["split"] + truth["phantom"]
+    assert truth["on_belt"] == 0
+
+
+def assert_each_item_once(played: Played) -> None:
+    """Nothing seen twice, nothing imagined."""
+    truth = played.truth
+    assert (truth["merged"], truth["split"], truth["phantom"]) == (0, 0, 0)
