@@ -30,6 +30,7 @@ from station.machine import Actions, Command, Conditions, Machine, State
 from station.recognition.look_plan import Offer, choose
 from station.recognition.voting import fuse
 from station.sorting.ledger import Ledger
+from station.sorting.reseen import Reseen
 from station.sorting.rules import decide, wants_gate
 from station.sorting.scheduler import Motion, Scheduler
 from station.tracking.tracker import TrackUpdate
@@ -118,6 +119,7 @@ class SortLoop:
         self.scheduler = Scheduler(config)
         self._items: dict[int, _Item] = {}
         self._motion: dict[str, Motion] = {}
+        self._reseen = {camera_id: Reseen() for camera_id in eyes}
         self._last_frame_ns: dict[str, int] = {}
         self._period_ns = {camera.id: round(1e9 / camera.fps) for camera in config.cameras}
         self._lease_counter = 0
@@ -191,6 +193,7 @@ class SortLoop:
             eye = self._eyes[frame.camera_id]
             update = eye.see(frame)
             self._motion[frame.camera_id] = Motion(frame.captured_ns, eye.travel_mm, eye.speed_mm_s or 0.0)
+            self._reseen[frame.camera_id].arrive(self._motion[frame.camera_id])
             for track in update.tracks:
                 births += self._meet(track)
             for end in update.ended:
@@ -308,6 +311,8 @@ class SortLoop:
         item = self._items.get(track.track_id)
         if item is None:
             self._items[track.track_id] = _Item(track)
+            if self._reseen[track.camera_id].takes(track):
+                self.ledger.known_already(track.track_id)
         elif item.decision is None:
             item.track = track
         else:
@@ -379,9 +384,12 @@ class SortLoop:
     def _new_count_epoch(self, now_ns: int) -> list[ItemRecord]:
         """The device restarted: its counts, and with them every position known, are worth nothing now."""
         self.scheduler.forget_all()
-        self._items.clear()
-        for eye in self._eyes.values():
+        for camera_id, eye in self._eyes.items():
+            in_view = [i.track for i in self._items.values() if i.gone is None and i.track.camera_id == camera_id]
+            if camera_id in self._motion:
+                self._reseen[camera_id].leave(in_view, self._motion[camera_id])
             eye.restart()
+        self._items.clear()
         return self.ledger.close_all(OutcomeReason.LINK, now_ns)
 
     def _forget_passed(self) -> None:

@@ -78,6 +78,10 @@ class Ledger:
         self._open[track.track_id] = _Open(track)
         return True
 
+    def known_already(self, track_id: int) -> None:
+        """A new track of an item that has its outcome: it opens no second account."""
+        self._remember_settled(track_id)
+
     def decide(self, decision: Decision, belief: Belief | None, looks: Sequence[LookAt]) -> None:
         entry = self._open[decision.track_id]
         entry.decision, entry.belief, entry.looks = decision, belief, tuple(looks)

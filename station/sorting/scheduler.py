@@ -26,6 +26,7 @@ from station.datatypes import OutcomeReason, Track
 from station.sorting.footprint import Footprint, Mm, covered, footprint_of, share
 
 TRIMS = (0.0, 0.12, 0.24, 0.36)  # parts of the item's length a window may give up at either end
+RATE_SHARE = 0.98  # the device measures the belt's rate a little differently, and slower means longer
 WORTHWHILE = 0.06  # a gate that holds less of the target stays shut
 KEEP_BEHIND_MM = 500.0  # windows this far past the gates can touch nothing any more
 
@@ -81,13 +82,13 @@ class Scheduler:
         """One command for `target`, or the reason why there is none. `neighbours` are the items to be spared."""
         gates = self._sort.bins[bin_name].gates
         at_mm = self._gates[gates[0]].at_mm
-        hold_mm = min(self._gates[g].max_hold_ms for g in gates) / 1000 * max(motion.speed_mm_s, 1.0)
-        if target.length_mm > hold_mm:
+        if target.length_mm > min(self._gates[g].max_hold_ms for g in gates) / 1000 * max(motion.speed_mm_s, 1.0):
             return Planned(None, OutcomeReason.TOO_LONG, None, 0.0, 0.0)
         self._forget(at_mm - motion.travel_mm)
         footprint = footprint_of(target)
         spared = self._spared(footprint, neighbours)
-        choice = self._choose(footprint, gates, spared, self._sort.margin_mm + 2 * target.sigma_mm)
+        room_mm = (self._longest_mm(gates, motion.speed_mm_s) - target.length_mm) / 2
+        choice = self._choose(footprint, gates, spared, min(self._sort.margin_mm + 2 * target.sigma_mm, room_mm))
         if choice is None:
             return Planned(None, OutcomeReason.NEIGHBOUR, None, 0.0, 0.0)
         divertible = choice.cover >= self._sort.min_cover
@@ -104,6 +105,14 @@ class Scheduler:
             choice.cover,
             choice.neighbour_cover,
         )
+
+    def _longest_mm(self, gates: Sequence[int], speed_mm_s: float) -> float:
+        """The longest window a gate's output may be on for: margins give way before a whole item is refused."""
+        on_ms = min(
+            self._gates[g].max_hold_ms - max(self._gates[g].opening_delay_ms - self._gates[g].closing_delay_ms, 0)
+            for g in gates
+        )
+        return RATE_SHARE * on_ms / 1000 * max(speed_mm_s, 1.0) - 2 * (self._mm_per_count or 0.0)
 
     def forget_all(self) -> None:
         """The device's queue was cancelled or a new count epoch began."""
