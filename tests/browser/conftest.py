@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="Chromium is not installed (apt install chromium)"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # ends with the module: Playwright keeps an event loop running in this thread
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -112,7 +112,7 @@ class FakeStation:
             self._news.put(json.loads(line))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def long_lived_station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStation]:
     station = FakeStation({"http": "127.0.0.1:0"}, tmp_path_factory.mktemp("run"))
     yield station

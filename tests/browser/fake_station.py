@@ -6,6 +6,7 @@ Run as a process: `python fake_station.py '{"fps": 30}'`. Prints one JSON line p
 """
 
 import json
+import os
 import select
 import sys
 import time
@@ -138,12 +139,25 @@ def state(now_ns: int, cameras: dict[str, SeenCamera], changes: dict[str, Any]) 
     return {**page_values(snapshot, facts), **changes}
 
 
-def heard() -> dict[str, Any]:
-    ready, _, _ = select.select([sys.stdin], [], [], 0)
-    if not ready:
-        return {}
-    line = sys.stdin.readline()
-    return json.loads(line) if line else {"end": True}
+class Ear:
+    """Whole lines from stdin without waiting. Reads the descriptor: a buffered stdin would hide a second line from select."""
+
+    def __init__(self) -> None:
+        self._heard = b""
+
+    def next(self) -> dict[str, Any]:
+        """The next thing said, or nothing; the end of stdin is the end."""
+        descriptor = sys.stdin.fileno()
+        while b"\n" not in self._heard and select.select([descriptor], [], [], 0)[0]:
+            data = os.read(descriptor, 65536)
+            if not data:
+                return {"end": True}
+            self._heard += data
+        line, found, rest = self._heard.partition(b"\n")
+        if not found:
+            return {}
+        self._heard = rest
+        return dict(json.loads(line))
 
 
 def main() -> None:
@@ -153,9 +167,9 @@ def main() -> None:
     panel = PanelProcess(config, "Line 3", on_stop=lambda: say({"stop": time.monotonic_ns()}))
     say({"url": panel.start(), "pid": panel.pid})
     changes: dict[str, Any] = {}
-    due_s = time.monotonic()
+    ear, due_s = Ear(), time.monotonic()
     while not changes.get("end"):
-        heard_now = heard()
+        heard_now = ear.next()
         changes = heard_now if heard_now.pop("forget", False) else changes | heard_now
         now_ns = time.monotonic_ns()
         frames: dict[str, Any] = {}

@@ -200,8 +200,9 @@ def test_stop_is_immediate_and_asks_nothing(station: FakeStation, open_page: Ope
 
 def test_start_asks_first_and_takes_no_for_an_answer(station: FakeStation, open_page: OpenPage) -> None:
     station.change(machine={"state": "Idle", "number": 4, "reason": "reset by operator"})
-    station.said.clear()
     page = open_page(station.url)
+    station.report()
+    station.said.clear()  # what the pages of earlier tests asked for has come by now
     start = page.get_by_role("button", name="Start", exact=True)
     until(page, "!document.querySelector('[data-command=start]').disabled")
     start.click()
