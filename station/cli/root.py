@@ -15,6 +15,7 @@ from station.cli import (
     doctor_commands,
     history_commands,
     ports_commands,
+    replay_commands,
     run_commands,
     training_commands,
 )
@@ -48,6 +49,7 @@ def root(
 
 app.command()(run_commands.run)
 app.command()(demo_commands.demo)
+app.command()(replay_commands.replay)
 app.command()(doctor_commands.doctor)
 app.add_typer(config_commands.app, name="config")
 app.add_typer(camera_commands.app, name="cameras")
