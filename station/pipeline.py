@@ -37,6 +37,7 @@ from station.tracking.tracker import TrackUpdate
 
 CAMERA_SILENT_NS = 500_000_000
 STANDING_MM_S = 10.0
+FRAME_OVERDUE_NS = 20_000_000
 MODEL_REST_NS = 1_000_000_000
 FRAMES_LEFT_STANDING = 1_000_000
 
@@ -322,7 +323,11 @@ class SortLoop:
     def _is_due(self, item: _Item, now_ns: int) -> bool:
         if item.gone is not None:
             return item.gone is not TrackEnd.NOISE
-        return self._frames_left(item.track, now_ns) <= 0 and bool(item.opinions)
+        # Judged at the newest frame: the next may still bring a look. Only when frames stay away does time decide.
+        camera_id = item.track.camera_id
+        waited_for_ns = now_ns - 2 * self._period_ns[camera_id] - FRAME_OVERDUE_NS
+        at_ns = max(self._motion[camera_id].at_ns, waited_for_ns)
+        return self._frames_left(item.track, at_ns) <= 0 and bool(item.opinions)
 
     def _frames_left(self, track: Track, at_ns: int) -> int:
         """Frames after the one at `at_ns` in which the item will still be whole, by its position and the belt's speed."""
