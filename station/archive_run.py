@@ -100,6 +100,7 @@ def close_run(archive: RunArchive, ending: Ending, lost: int, duration_s: float,
         truth=ending.truth,
     )
     report = run_report(archive.facts, end, stored_items(archive.out))
+    report["stages_ms"] = None if archive.facts.clock == "virtual" else archive.books.stages()
     archive.history.finish_run(report, wall.utc_ns())
     archive.history.close()
     (archive.out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -35,6 +35,7 @@ class Books:
     looks: int = 0
     to_scheduled_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     slack_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    stage_ms: dict[str, deque[float]] = field(default_factory=dict)
     recent: deque[ItemRecord] = field(default_factory=lambda: deque(maxlen=24))
 
     def heard(self, replies: Sequence[Reply]) -> None:
@@ -51,6 +52,9 @@ class Books:
     def stepped(self, result: StepResult) -> None:
         self.births += len(result.births)
         self.looks += result.looks
+        if result.looks:
+            for stage, spent_ns in result.spent_ns.items():
+                self.stage_ms.setdefault(stage, deque(maxlen=RECENT)).append(spent_ns / 1e6)
         for track in result.births:
             self.recorder.put(Born(track))
         for record in result.records:
@@ -81,6 +85,17 @@ class Books:
     def event(self, what: EventKind, at_ns: int, camera_id: str | None = None, **detail: Json) -> None:
         self.recorder.put(Event(what, at_ns, at_ns + self.utc_minus_ns, None, camera_id, detail))
 
+    def stages(self) -> dict[str, dict[str, float | None]]:
+        """p50 and p99 of each stage in the last steps that looked at items."""
+        return {
+            stage: {"p50_ms": _rounded(percentile(list(values), 50)), "p99_ms": _rounded(percentile(list(values), 99))}
+            for stage, values in self.stage_ms.items()
+        }
+
     def latency_p50_p99_ms(self) -> tuple[float | None, float | None]:
         values = list(self.to_scheduled_ms)
         return percentile(values, 50), percentile(values, 99)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

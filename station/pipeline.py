@@ -86,6 +86,7 @@ class StepResult:
     tracks: tuple[Track, ...]
     beliefs: Mapping[int, tuple[str, float]]  # label and confidence of the tracks, as far as they have any
     looks: int  # classified in this step
+    spent_ns: Mapping[str, int]  # wall time of the stages; zero in virtual time
     state_changed: bool
 
 
@@ -134,10 +135,13 @@ class SortLoop:
         self._started_ns = now_ns if self._started_ns is None else self._started_ns
         self._lease_counter += 1
         state_before = self.machine.state
+        began_ns = self._clock.now_ns()
         records = self._hear(replies, now_ns)
         births, ended = self._see(frames, now_ns)
         looks = self._look(frames)
+        seen_ns = self._clock.now_ns()
         self._keep(*self._recognise(looks, now_ns))
+        recognised_ns = self._clock.now_ns()
         actions = self._move_machine(now_ns, controls, records)
         due = self._due(now_ns, ended)
         decisions = self._decide(due, records)
@@ -154,6 +158,11 @@ class SortLoop:
             tracks=tuple(item.track for item in self._items.values() if item.gone is None),
             beliefs=self._beliefs(),
             looks=len(looks),
+            spent_ns={
+                "track": seen_ns - began_ns,
+                "recognise": recognised_ns - seen_ns,
+                "decide": self._clock.now_ns() - recognised_ns,
+            },
             state_changed=self.machine.state is not state_before,
         )
 

@@ -91,3 +91,23 @@ def _in_words(figures: dict[str, Any]) -> str:
         f"bare model {figures['bare_model_looks_per_s']} looks/s, whole loop {figures['pipeline_looks_per_s']} looks/s, "
         f"ratio {figures['ratio']}"
     )
+
+
+@app.command("capacity")
+@told
+def capacity_command(
+    for_: Annotated[str, typer.Option("--for", help="How long each feed is tried")] = "20s",
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The highest feed that this machine carries with two looks an item and 100 ms, and the stage that gives way above it."""
+    from station.capacity import capacity
+    from station.cli.demo_commands import seconds
+    from station.config import builtin_config, config_home, load_config
+
+    station = load_config(config, config_home()) if config is not None else builtin_config("virtual")
+    figures = capacity(station, seconds(for_), say)
+    words = (
+        f"{figures['items_per_min']} items/min hold on {figures['backend']}; above it gives way: {figures['gives_way']}"
+    )
+    give(figures, words, as_json)
