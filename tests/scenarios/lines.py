@@ -12,6 +12,7 @@ from typing import Any
 from station.archive_run import stored_items
 from station.config import StationConfig, builtin_config, changed
 from station.lockstep import Lockstep, LockstepSetup, write_device_record
+from station.machine import Command
 from station.record.raw import RawRecord
 from station.record.recorder import Recorder
 from station.record.rows import ItemRow
@@ -33,6 +34,7 @@ class Scenario:
     host_stalls: Spans = ()
     frozen_camera: Spans = ()
     confusion: float = 0.02
+    stop_at_s: float | None = None  # an operator presses STOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +78,21 @@ def play(out: Path, scenario: Scenario, config: StationConfig | None = None) -> 
             frozen_camera=scenario.frozen_camera,
         )
     )
-    states = _run(run)
+    states = _run(run, scenario.stop_at_s)
     raw.close()
     write_device_record(run.log, out)
     write_line_record(out, run.line, run.clock.now_ns())
     return Played(out, run, states, stored_items(out), verdict_of(out))
 
 
-def _run(run: Lockstep) -> list[tuple[int, str]]:
+def _run(run: Lockstep, stop_at_s: float | None) -> list[tuple[int, str]]:
     run.start()
     assert run.feed_start_ns is not None
     states = [(0, run.loop.machine.state.name)]
     while not run.over():
+        if stop_at_s is not None and run.clock.now_ns() >= run.feed_start_ns + stop_at_s * 1e9:
+            run.loop.machine.command(Command.STOP, run.clock.now_ns())
+            stop_at_s = None
         if run.turn().state_changed:
             states.append((run.clock.now_ns() - run.feed_start_ns, run.loop.machine.state.name))
     run.finish()

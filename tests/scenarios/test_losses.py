@@ -1,4 +1,4 @@
-"""What fails around the belt: the host stalls, the device reboots, the cable is out, the camera freezes."""
+"""What fails around the belt: the host stalls, the device reboots, the cable is out, the camera freezes, a person stops it."""
 
 from pathlib import Path
 
@@ -133,3 +133,14 @@ def test_a_dead_camera_brings_no_new_decisions_and_what_was_decided_still_fires(
     assert all(item.outcome == "ejected" for item in waiting)
     assert "HELD" in [state for _, state in played.states]
     ends_well(played)
+
+
+def test_stop_shuts_the_gates_and_nothing_starts_by_itself(tmp_path: Path) -> None:
+    played = play(tmp_path, Scenario(stop_at_s=5.0))
+    assert_accounted(played)
+    assert_each_item_once(played)
+    stopped_ns = feed_start_ns(played) + 5 * S
+    assert outputs_on_ns(played, stopped_ns + 50_000_000, played.run.clock.now_ns()) == 0
+    assert set(played.missed()) == {"stopped"}
+    assert played.states[0] == (0, "EXECUTE")
+    assert played.run.loop.machine.state.name == "STOPPED"

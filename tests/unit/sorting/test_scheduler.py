@@ -150,6 +150,18 @@ def test_an_item_longer_than_the_gate_may_stay_open_is_given_up(config: StationC
     assert planned.reason is OutcomeReason.TOO_LONG
 
 
+@pytest.mark.parametrize("length_mm", [80.0, 92.0, 99.0])
+def test_margins_give_way_before_the_output_is_on_for_too_long(config: StationConfig, length_mm: float) -> None:
+    """The output is on for the window and for the opening delay that is longer than the closing one."""
+    short = changed(config, gate_bar={"max_hold_ms": 100.0})
+    planned = Scheduler(short).plan(item(37.5, length_mm=length_mm), "product", [], MOVING)
+    assert planned.command is not None
+    assert isinstance(planned.command.window, DuringCount)
+    window_mm = (planned.command.window.end_count - planned.command.window.start_count) * 0.5
+    assert 0.9 * length_mm <= window_mm
+    assert window_mm + 4.0 <= 100.0
+
+
 def test_a_standing_belt_is_never_too_late(config: StationConfig) -> None:
     standing = Motion(at_ns=0, travel_mm=5000.0, speed_mm_s=0.0)
     short = changed(config, gate_bar={"max_hold_ms": 1000.0})
