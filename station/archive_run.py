@@ -5,19 +5,22 @@ can recount. Knows records and the report; nothing of cameras, links or threads.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from firmware_bridge.messages import LinkStatus
 from station.books import Books
 from station.clock import Clock
 from station.record.history import History, open_history
 from station.record.raw import RawRecord
-from station.record.recorder import Recorder
+from station.record.recorder import Recorder, Sink
 from station.record.rows import ItemRow
 from station.record.run_report import FrameCounts, RunEnd, RunFacts, run_report
+
+WrapSink: TypeAlias = Callable[[Sink], Sink]
 
 
 @dataclass(slots=True)
@@ -56,8 +59,13 @@ def run_folder(record_directory: Path, wanted: Path | None, utc_ns: int) -> Path
     return record_directory / f"run-{stamp}"
 
 
-def open_run(out: Path, record_directory: Path, facts: RunFacts, clock: Clock, wall: Clock) -> RunArchive:
-    """Begin a run in the history and in its folder. `clock` stamps the items, `wall` the run itself."""
+def open_run(
+    out: Path, record_directory: Path, facts: RunFacts, clock: Clock, wall: Clock, wrap: WrapSink | None = None
+) -> RunArchive:
+    """Begin a run in the history and in its folder. `clock` stamps the items, `wall` the run itself.
+
+    `wrap` puts something in front of every sink (the virtual line's disk fault).
+    """
     history = open_history(record_directory, clock.now_ns(), wall.utc_ns())
     out.mkdir(parents=True, exist_ok=True)
     utc_minus_ns = wall.utc_ns() - clock.now_ns()
@@ -68,7 +76,8 @@ def open_run(out: Path, record_directory: Path, facts: RunFacts, clock: Clock, w
         clock.now_ns(),
         wall.utc_ns(),
     )  # fmt: skip
-    recorder = Recorder([history, raw])
+    sinks: list[Sink] = [history, raw]
+    recorder = Recorder([wrap(sink) for sink in sinks] if wrap is not None else sinks)
     return RunArchive(out, recorder, history, raw, Books(recorder, utc_minus_ns), facts, clock.now_ns(), clock)
 
 

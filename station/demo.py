@@ -20,18 +20,20 @@ from station.app import (
     open_serial_controller,
     set_thread_counts,
 )
-from station.archive_run import Ending, RunArchive, close_run, flush, open_run, run_folder
+from station.archive_run import Ending, RunArchive, WrapSink, close_run, flush, open_run, run_folder
 from station.clock import Clock, ManualClock, SystemClock
 from station.config import StationConfig
-from station.errors import ControllerError
+from station.errors import ConfigError, ControllerError
 from station.live import LiveRun
 from station.lockstep import BORN_NS, Lockstep, LockstepSetup, write_device_record
 from station.machine import State
 from station.recognition.classifier import Classifier
 from station.record.run_report import RunFacts
 from station.screen import Screen, ScreenSetup
+from station.simulation.faults import STATION_FAULTS
 from station.simulation.launch import LineHandle, LineSpec
 from station.simulation.line import LineOptions, thing_choice
+from station.simulation.mishaps import FailingRecogniser, FailingSink, FaultTimes
 from station.simulation.model_alone import model_alone
 from station.simulation.verdict import verdict_of, write_line_record
 
@@ -49,6 +51,9 @@ class DemoOptions:
 
 def demo(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
     """Run to the end and return the run report. Raises StationError and BridgeError."""
+    played_by_station = [str(fault) for fault in options.line.faults if fault.name in STATION_FAULTS]
+    if options.clock == "virtual" and played_by_station:
+        raise ConfigError(f"--fault {played_by_station[0]}: disk and gpu faults need --clock wall.")
     set_thread_counts(config.recognition.threads)
     return _virtual(config, options) if options.clock == "virtual" else _wall(config, options)
 
@@ -119,7 +124,8 @@ def _clear(out: Path) -> None:
 def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, clock: Clock) -> dict[str, Any]:
     line.wait_ready()
     brain = build_brain(config)
-    archive = _open(config, options, brain, clock, clock)
+    times = FaultTimes(options.line.faults, clock)
+    archive = _open(config, options, brain, clock, clock, lambda sink: FailingSink(sink, times))
     controller = open_serial_controller(config, str(line.spec.out / "device.port"))
     run = LiveRun(clock, archive.books, controller)
     screen = Screen(config, run, options.screen or ScreenSetup(simulated=True))
@@ -127,11 +133,11 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     try:
         run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras})
         run.open_link()
-        run.begin(
-            build_loop(config, build_views(config), brain.recogniser, clock, config.link.auto_rearm is not False), brain
-        )
+        recogniser = FailingRecogniser(brain.recogniser, times)
+        loop = build_loop(config, build_views(config), recogniser, clock, config.link.auto_rearm is not False)
+        run.begin(loop, brain)
         screen.start()
-        status = _feed(run, line, options)
+        status = _feed(run, line, options, times)
         link = controller.status()
     finally:
         run.finish()
@@ -146,12 +152,13 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     return report
 
 
-def _feed(run: LiveRun, line: LineHandle, options: DemoOptions) -> str:
+def _feed(run: LiveRun, line: LineHandle, options: DemoOptions, times: FaultTimes) -> str:
     """Feed for as long as was asked, then wait until the belt has run out. Returns the run's status."""
     if not run.wait_for(lambda: run.loop.machine.state is State.EXECUTE and _armed(run), 15.0):
         raise ControllerError(f"the line is not ready to run: {run.loop.machine.state.name}, {run.loop.machine.reason}")
     run.clock.sleep_ns(1_000_000_000)  # the detector learns the empty belt
     line.begin_feed()
+    times.start_ns = run.clock.now_ns()
 
     def ran_out() -> bool:
         line.poll()
@@ -173,7 +180,14 @@ def _armed(run: LiveRun) -> bool:
 # -- both ------------------------------------------------------------------------------------------------------------
 
 
-def _open(config: StationConfig, options: DemoOptions, brain: Brain | None, clock: Clock, wall: Clock) -> RunArchive:
+def _open(
+    config: StationConfig,
+    options: DemoOptions,
+    brain: Brain | None,
+    clock: Clock,
+    wall: Clock,
+    wrap: WrapSink | None = None,
+) -> RunArchive:
     out = run_folder(Path(config.record.directory), options.out, wall.utc_ns())
     line = options.line
     facts = RunFacts(
@@ -190,7 +204,7 @@ def _open(config: StationConfig, options: DemoOptions, brain: Brain | None, cloc
             faults=[str(fault) for fault in line.faults],
         ),
     )
-    return open_run(out, Path(config.record.directory), facts, clock, wall)
+    return open_run(out, Path(config.record.directory), facts, clock, wall, wrap)
 
 
 def _judged(
