@@ -42,8 +42,9 @@ static void *write_on(void *unused) {
     const struct timespec rest = {0, REST_NS};
     (void)unused;
     for (;;) {
+        bool last = atomic_load(&ending); /* read first: what was recorded before the end is written */
         if (write_one()) continue;
-        if (atomic_load(&ending)) return NULL;
+        if (last) return NULL;
         (void)nanosleep(&rest, NULL);
     }
 }
