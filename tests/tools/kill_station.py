@@ -37,6 +37,7 @@ def wait_until(what: str, done: Any, timeout_s: float) -> None:
 
 def station(folder: Path, out: str, for_: str, seed: int) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "station", "demo", "--for", for_, "--seed", str(seed), "--http", "off", "--out", out]
+    words += ["--feed", "33", "--speed-m-s", "2.5"]  # something to keep every 15 ms, so that a loss of 100 ms shows
     return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
