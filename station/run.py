@@ -28,6 +28,7 @@ from station.app import (
 )
 from station.archive_run import Ending, close_run, flush, open_run, run_folder
 from station.capture.camera import Camera
+from station.capture.recorded import RecordedCamera
 from station.clock import Clock, SystemClock
 from station.commissioning.camera_probe import camera_from
 from station.commissioning.geometry import check_geometry
@@ -183,6 +184,9 @@ def _run_on(
             say(screen.url or screen.note or "no page (--http off)")
             status = _until_told(options, live, say)
             link = live.controller.status() if live.controller is not None else None
+            for camera in cameras.values():
+                if isinstance(camera, RecordedCamera) and camera.shortfall is not None:
+                    say(f"camera: {camera.shortfall}")
         finally:
             live.finish()
             screen.close()
