@@ -63,6 +63,7 @@ class _Source:
     open: bool = True
     ended: bool = False
     lost_ns: int | None = None
+    captured: int = 0
 
 
 class LiveRun:
@@ -134,6 +135,11 @@ class LiveRun:
         """Every source was a recording and has been read to its end."""
         return all(source.ended and source.frames.empty for source in self._sources.values())
 
+    def captured(self, camera_id: str) -> int:
+        """Frames this source has given so far."""
+        source = self._sources.get(camera_id)
+        return source.captured if source is not None else 0
+
     def command(self, command: Command, who: str) -> None:
         """An operator's wish; STOP also goes straight to the link, past the loop."""
         if command in (Command.STOP, Command.ABORT):
@@ -201,6 +207,7 @@ class LiveRun:
             source.ended = True
             return
         self.books.frames.captured += 1
+        source.captured += 1
         if source.info.live and source.guard.judge(frame, self.clock.now_ns()) is not Freshness.OK:
             self.books.frames.stale += 1  # black, frozen, repeated or too old: never shown to the model
             return

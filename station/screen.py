@@ -18,6 +18,7 @@ from station.panel.snapshot import SeenCamera, SeenItem, Snapshot, seen_item
 from station.panel.values import PageFacts, page_values
 from station.panel.window import OverlayWindow
 from station.record.run_report import percentile
+from station.watch import Watch
 from station.worker import Worker
 
 MS = 1_000_000
@@ -59,6 +60,7 @@ class Screen:
         self._last: Scene | None = None
         self._last_snapshot: Snapshot | None = None
         self._published_ns = 0
+        self._watch = Watch(config, run)
         self._seen: dict[str, _Seen] = {}
         self._workers: list[Worker] = []
         self.url: str | None = None
@@ -72,8 +74,7 @@ class Screen:
             fps = {camera.id: camera.fps for camera in self._config.cameras}
             self._viewers.filming = Filming(self._setup.record, fps)
         self._start_panel()
-        if any((self._viewers.window, self._viewers.filming, self._viewers.panel)):
-            self._workers = [Worker("screen", self._step, self._run.note_crash)]
+        self._workers = [Worker("screen", self._step, self._run.note_crash)]  # alarms are kept also when nobody looks
         if self._viewers.filming is not None:
             self._workers.append(Worker("filming", self._viewers.filming.step, self._run.note_crash))
         for worker in self._workers:
@@ -109,6 +110,7 @@ class Screen:
     def _step(self) -> None:
         """Show the newest scene; without one, tell the page five times a second that the station lives."""
         self._obey_page()
+        self._watch.step({camera_id: seen.last_ns for camera_id, seen in self._seen.items()})
         scene = self._run.scene.peek()
         if scene is None or scene is self._last:
             self._publish({})
@@ -170,6 +172,7 @@ class Screen:
             sync_bound_us=status.sync_bound_us if status is not None else None,
             link_retries=status.retries if status is not None else 0,
             recent=tuple(run.books.recent),
+            alarms=self._watch.listed(),
         )
 
     def _obey_page(self) -> None:
@@ -178,6 +181,8 @@ class Screen:
         for wish in panel.commands() if panel is not None else []:
             if wish.get("command") in COMMANDS:
                 self._run.command(Command(wish["command"]), str(wish.get("from", "page")))
+            else:
+                self._watch.obey(wish)
 
     def _status(self) -> LinkStatus | None:
         return self._run.controller.status() if self._run.controller is not None else None

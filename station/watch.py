@@ -1,0 +1,106 @@
+"""Keeps an eye on a running station: readings to conditions to alarms, a few times a second.
+
+Knows where the figures of a run stand and who must be told; the thresholds are health's, the list is the alarm book's.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from station.alarms import AlarmBook, AlarmView, Input
+from station.config import StationConfig
+from station.datatypes import OutcomeKind, OutcomeReason
+from station.events import EventKind
+from station.health import CameraReading, Health, Limits, Reading
+from station.live import LiveRun
+
+EVERY_NS = 250_000_000
+DISK_EVERY_NS = 5_000_000_000
+CAMERA_SILENT_NS = 500_000_000
+
+EVENT_OF = {
+    Input.RAISE: EventKind.ALARM_RAISED,
+    Input.CLEAR: EventKind.ALARM_CLEARED,
+    Input.ACKNOWLEDGE: EventKind.ALARM_ACKNOWLEDGED,
+}
+
+
+class Watch:
+    def __init__(self, config: StationConfig, run: LiveRun) -> None:
+        self._config = config
+        self._run = run
+        limits = Limits(latency_ms=config.budget.latency_ms, sync_bound_us=config.link.max_sync_bound_us)
+        self._health = Health(limits)
+        self._book = AlarmBook()
+        self._due_ns = 0
+        self._disk_due_ns = 0
+        self._disk_free: int | None = None
+
+    def listed(self) -> tuple[AlarmView, ...]:
+        return self._book.listed()
+
+    def step(self, last_frame_ns: dict[str, int]) -> None:
+        """Called often; looks every 250 ms. `last_frame_ns`: capture of each camera's newest frame."""
+        now_ns = self._run.clock.now_ns()
+        if now_ns < self._due_ns:
+            return
+        self._due_ns = now_ns + EVERY_NS
+        conditions = self._health.read(self._reading(now_ns, last_frame_ns))
+        words = {condition.value: text for condition, text in conditions.items()}
+        for change in self._book.update(words, now_ns):
+            self._tell(change.what, change.alarm_id, change.words)
+
+    def obey(self, wish: dict[str, Any]) -> None:
+        """Acknowledge, shelve or unshelve, as the page asks."""
+        alarm_id, now_ns = str(wish.get("alarm", "")), self._run.clock.now_ns()
+        match wish.get("command"):
+            case "acknowledge":
+                change = self._book.acknowledge(alarm_id)
+                if change is not None:
+                    self._tell(change.what, alarm_id, change.words)
+            case "shelve":
+                self._book.shelve(alarm_id, float(wish.get("minutes") or 30.0), now_ns)
+            case "unshelve":
+                self._book.unshelve(alarm_id, now_ns)
+
+    def _tell(self, what: Input, alarm_id: str, words: str) -> None:
+        if what in EVENT_OF:
+            self._run.books.event(EVENT_OF[what], self._run.clock.now_ns(), alarm=alarm_id, words=words)
+
+    def _reading(self, now_ns: int, last_frame_ns: dict[str, int]) -> Reading:
+        run = self._run
+        status = run.controller.status() if run.controller is not None else None
+        ledger, recorder = run.loop.ledger, run.books.recorder
+        outcomes = dict(ledger.by_reason)
+        _, p99_ms = run.books.latency_p50_p99_ms()
+        return Reading(
+            at_ns=now_ns,
+            cameras={
+                camera.id: CameraReading(
+                    live=now_ns - last_frame_ns.get(camera.id, 0) < CAMERA_SILENT_NS,
+                    captured=run.captured(camera.id),
+                    configured_fps=camera.fps,
+                )
+                for camera in self._config.cameras
+            },
+            link=status.state if status is not None else None,
+            sync_bound_us=status.sync_bound_us if status is not None else None,
+            encoder_silent=False,
+            outcomes=outcomes,
+            decisions=sum(count for (kind, _), count in outcomes.items() if kind is not OutcomeKind.UNCONFIRMED),
+            unsure=outcomes.get((OutcomeKind.MISSED, OutcomeReason.UNDECIDED), 0),
+            latency_p99_ms=p99_ms,
+            fault=None if run.crash is None else f"thread {run.crash[0]}: {run.crash[1]}",
+            history_away=recorder.trouble is not None,
+            disk_free_bytes=self._free_disk(now_ns),
+        )
+
+    def _free_disk(self, now_ns: int) -> int | None:
+        if now_ns >= self._disk_due_ns:
+            self._disk_due_ns = now_ns + DISK_EVERY_NS
+            place = Path(self._config.record.directory)
+            try:
+                self._disk_free = shutil.disk_usage(place if place.exists() else Path()).free
+            except OSError:
+                self._disk_free = None  # the history alarm speaks of a disk that is away
+        return self._disk_free
