@@ -64,6 +64,7 @@ class _Source:
     ended: bool = False
     lost_ns: int | None = None
     captured: int = 0
+    newest_ns: int = 0  # capture of the newest good frame
 
 
 class LiveRun:
@@ -140,6 +141,11 @@ class LiveRun:
         source = self._sources.get(camera_id)
         return source.captured if source is not None else 0
 
+    def newest_frame_ns(self, camera_id: str) -> int:
+        """Capture of the newest good frame of this source; 0 before the first."""
+        source = self._sources.get(camera_id)
+        return source.newest_ns if source is not None else 0
+
     def command(self, command: Command, who: str) -> None:
         """An operator's wish; STOP also goes straight to the link, past the loop."""
         if command in (Command.STOP, Command.ABORT):
@@ -211,6 +217,7 @@ class LiveRun:
         if source.info.live and source.guard.judge(frame, self.clock.now_ns()) is not Freshness.OK:
             self.books.frames.stale += 1  # black, frozen, repeated or too old: never shown to the model
             return
+        source.newest_ns = frame.captured_ns
         source.frames.put(frame)
         self._frame_ready.set()
 
@@ -242,9 +249,15 @@ class LiveRun:
         """One turn of the sort loop."""
         self._frame_ready.wait(IDLE_WAIT_S)
         self._frame_ready.clear()
-        frames = self._placed(self._newest_frames())
+        newest = self._newest_frames()
+        frames = self._placed(newest)
         replies = self._replies.take_all()
-        controls = Controls(commands=tuple(self._commands.take_all()), link=self._link_state(), fault=self._fault())
+        controls = Controls(
+            commands=tuple(self._commands.take_all()),
+            link=self._link_state(),
+            fault=self._fault(),
+            alive=tuple(frame.camera_id for frame in newest),
+        )
         result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
         self._tell(result)
         self._keep_books(frames, replies, result)

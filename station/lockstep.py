@@ -142,10 +142,11 @@ class Lockstep:
     def turn(self) -> StepResult:
         """Wait for a frame or 20 ms, step, charge the computing time, tell the link."""
         frames = self._wait_for_frame()
+        alive = tuple(frame.camera_id for frame in frames)
         frames = [stamped for frame in frames if (stamped := self._stamped(frame)) is not None]
         replies, self._replies = self._replies, []
         self.books.heard(replies)
-        controls = Controls(link=self.controller.status().state)
+        controls = Controls(link=self.controller.status().state, alive=alive)
         result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
         self.books.frames.processed += len(frames)
         self._pass(self._cost_ns(len(frames), result.looks))

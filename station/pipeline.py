@@ -72,6 +72,7 @@ class Controls:
     commands: tuple[tuple[Command, str], ...] = ()  # and who asked
     link: LinkState | None = None  # None: observing only
     fault: str | None = None
+    alive: tuple[str, ...] = ()  # cameras that gave a frame, also one that could not be placed on the belt
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,8 @@ class SortLoop:
             item.opinions.append(opinion)
 
     def _move_machine(self, now_ns: int, controls: Controls, records: list[ItemRecord]) -> Actions:
+        for camera_id in controls.alive:
+            self._last_frame_ns[camera_id] = now_ns
         for command, who in controls.commands:
             self.machine.command(command, now_ns, who)
         speeds = [motion.speed_mm_s for motion in self._motion.values()]

@@ -110,7 +110,7 @@ class Screen:
     def _step(self) -> None:
         """Show the newest scene; without one, tell the page five times a second that the station lives."""
         self._obey_page()
-        self._watch.step({camera_id: seen.last_ns for camera_id, seen in self._seen.items()})
+        self._watch.step()
         scene = self._run.scene.peek()
         if scene is None or scene is self._last:
             self._publish({})
@@ -141,7 +141,7 @@ class Screen:
         """No new frame: the state and the link as they are now, the cameras as long silent as they are."""
         machine, status = self._run.loop.machine, self._status()
         cameras = {
-            camera_id: replace(seen.camera, live=now_ns - seen.last_ns < CAMERA_SILENT_NS)
+            camera_id: replace(seen.camera, live=now_ns - self._run.newest_frame_ns(camera_id) < CAMERA_SILENT_NS)
             for camera_id, seen in self._seen.items()
         }
         return replace(

@@ -39,13 +39,13 @@ class Watch:
     def listed(self) -> tuple[AlarmView, ...]:
         return self._book.listed()
 
-    def step(self, last_frame_ns: dict[str, int]) -> None:
-        """Called often; looks every 250 ms. `last_frame_ns`: capture of each camera's newest frame."""
+    def step(self) -> None:
+        """Called often; looks every 250 ms."""
         now_ns = self._run.clock.now_ns()
         if now_ns < self._due_ns:
             return
         self._due_ns = now_ns + EVERY_NS
-        conditions = self._health.read(self._reading(now_ns, last_frame_ns))
+        conditions = self._health.read(self._reading(now_ns))
         words = {condition.value: text for condition, text in conditions.items()}
         for change in self._book.update(words, now_ns):
             self._tell(change.what, change.alarm_id, change.words)
@@ -67,7 +67,7 @@ class Watch:
         if what in EVENT_OF:
             self._run.books.event(EVENT_OF[what], self._run.clock.now_ns(), alarm=alarm_id, words=words)
 
-    def _reading(self, now_ns: int, last_frame_ns: dict[str, int]) -> Reading:
+    def _reading(self, now_ns: int) -> Reading:
         run = self._run
         status = run.controller.status() if run.controller is not None else None
         ledger, recorder = run.loop.ledger, run.books.recorder
@@ -77,7 +77,7 @@ class Watch:
             at_ns=now_ns,
             cameras={
                 camera.id: CameraReading(
-                    live=now_ns - last_frame_ns.get(camera.id, 0) < CAMERA_SILENT_NS,
+                    live=now_ns - run.newest_frame_ns(camera.id) < CAMERA_SILENT_NS,
                     captured=run.captured(camera.id),
                     configured_fps=camera.fps,
                 )
