@@ -112,5 +112,8 @@ def close_run(archive: RunArchive, ending: Ending, lost: int, duration_s: float,
     report["stages_ms"] = None if archive.facts.clock == "virtual" else archive.books.stages()
     archive.history.finish_run(report, wall.utc_ns())
     archive.history.close()
-    (archive.out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    try:
+        (archive.out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    except OSError as error:  # the disk is full: the report is still printed, and says so
+        report["not_written"] = f"report.json: {error.strerror}"
     return report

@@ -6,6 +6,7 @@ Virtual time: the same loop in lock-step. Both write the same records; the verdi
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from station.archive_run import Ending, RunArchive, WrapSink, close_run, flush, 
 from station.clock import Clock, ManualClock, SystemClock
 from station.config import StationConfig
 from station.errors import ConfigError, ControllerError
-from station.live import LiveRun
+from station.live import LiveRun, status_line
 from station.lockstep import BORN_NS, Lockstep, LockstepSetup, write_device_record
 from station.machine import State
 from station.recognition.classifier import Classifier
@@ -38,6 +39,7 @@ from station.simulation.model_alone import model_alone
 from station.simulation.verdict import verdict_of, write_line_record
 
 RUN_OUT_EXTRA_S = 20.0
+SAY_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class DemoOptions:
     perception: str = "model"
     out: Path | None = None
     screen: ScreenSetup | None = None
+    say: Callable[[str], None] = lambda _: None  # messages to the person
 
 
 def demo(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
@@ -137,6 +140,7 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
         loop = build_loop(config, build_views(config), recogniser, clock, config.link.auto_rearm is not False)
         run.begin(loop, brain)
         screen.start()
+        options.say(screen.url or screen.note or "no page (--http off)")
         status = _feed(run, line, options, times)
         link = controller.status()
     finally:
@@ -165,8 +169,10 @@ def _feed(run: LiveRun, line: LineHandle, options: DemoOptions, times: FaultTime
         return any(event["event"] == "ran_out" for event in line.events) or not line.alive
 
     longest_s = options.line.for_s * 4 + RUN_OUT_EXTRA_S + sum(fault.for_s * 4 for fault in options.line.faults)
+    deadline_ns = run.clock.now_ns() + round(longest_s * 1e9)
     try:
-        run.wait_for(ran_out, longest_s)
+        while not run.wait_for(ran_out, SAY_EVERY_S) and run.crash is None and run.clock.now_ns() < deadline_ns:
+            options.say(status_line(run))
     except KeyboardInterrupt:
         line.stop_feed()
         return "interrupted"

@@ -21,7 +21,7 @@ from station.capture.camera import Camera, CameraInfo
 from station.capture.freshness import FrameGuard, Freshness
 from station.channels import Bounded, ChannelFull, DropOldest, Latest
 from station.clock import Clock
-from station.datatypes import Frame
+from station.datatypes import Frame, OutcomeKind
 from station.errors import CameraError, CameraLost, ControllerError
 from station.events import EventKind
 from station.lockstep import tell
@@ -324,6 +324,19 @@ class LiveRun:
         self.stop_outputs()
         what = EventKind.OVERFLOW if isinstance(error, ChannelFull) else EventKind.CRASH
         self.books.event(what, self.clock.now_ns(), thread=name, error=f"{type(error).__name__}: {error}")
+
+
+def status_line(live: LiveRun) -> str:
+    """One line for a person at a terminal."""
+    ledger, machine = live.loop.ledger, live.loop.machine
+    p50, p99 = live.books.latency_p50_p99_ms()
+    outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
+    link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
+    latency = f"latency {p50:.0f}/{p99:.0f} ms" if p50 is not None and p99 is not None else "latency -"
+    return (
+        f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
+        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}"
+    )
 
 
 def _bound(body: Callable[[str], None], camera_id: str) -> Callable[[], None]:

@@ -33,9 +33,8 @@ from station.clock import Clock, SystemClock
 from station.commissioning.camera_probe import camera_from
 from station.commissioning.geometry import check_geometry
 from station.config import StationConfig, changed
-from station.datatypes import OutcomeKind
 from station.errors import ConfigError, ControllerError, StationError
-from station.live import LiveRun, WaitedController
+from station.live import LiveRun, WaitedController, status_line
 from station.machine import Command
 from station.record.run_report import RunFacts
 from station.screen import Screen, ScreenSetup
@@ -244,18 +243,6 @@ def _run_out(live: LiveRun) -> None:
     """HOLD: no more is fed, what is decided still fires."""
     live.command(Command.HOLD, "end of the run")
     live.wait_for(lambda: not live.loop.ledger.in_flight, RUN_OUT_S if live.controller is not None else 0.5)
-
-
-def status_line(live: LiveRun) -> str:
-    ledger, machine = live.loop.ledger, live.loop.machine
-    p50, p99 = live.books.latency_p50_p99_ms()
-    outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
-    link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
-    latency = f"latency {p50:.0f}/{p99:.0f} ms" if p50 is not None and p99 is not None else "latency -"
-    return (
-        f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
-        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}"
-    )
 
 
 def known_sources(sources: Sequence[str]) -> tuple[str, ...]:

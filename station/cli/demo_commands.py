@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from station.cli.output import data, data_json, told
+from station.cli.output import data, data_json, say, told
 from station.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def demo(
     line = LineOptions(seed, seconds(for_), items, touching, tuple(parse_fault(text) for text in fault or ()))
     station_config = _configured(config, feed, speed_m_s, backend)
     screen = ScreenSetup(simulated=True, display=display, record=record, http=http)
-    report = run_demo(station_config, DemoOptions(line, clock, perception, out, screen))
+    report = run_demo(station_config, DemoOptions(line, clock, perception, out, screen, say))
     if as_json:
         data_json(report)
     else:

@@ -70,4 +70,4 @@ def _on_virtual_line(
         )
     assert isinstance(screen, ScreenSetup)
     config = load_config(path, config_home()) if path is not None else builtin_config("virtual", config_home())
-    return demo(config, DemoOptions(LineOptions(for_s=for_s or 60.0), out=out, screen=screen))
+    return demo(config, DemoOptions(LineOptions(for_s=for_s or 60.0), out=out, screen=screen, say=say))
