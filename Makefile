@@ -27,7 +27,7 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
 
 # Lives of a link with a hostile wire, judged from outside; nonzero when any window was broken.
 soak: install

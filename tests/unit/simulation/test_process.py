@@ -21,7 +21,7 @@ pytestmark = pytest.mark.wall
 
 SMALL = CameraConfig(width_px=320, height_px=200, mm_per_px=600 / 320)
 
-# A device that writes down what it is told and where the belt file is, and ends when asked to.
+# A device that writes down what it is told and where the belt file is, and ends when asked to or with the pipe that commands it.
 DEVICE = """
 import json, signal, sys
 rows = open(sys.argv[2] + "/edges.jsonl", "a", buffering=1)
@@ -33,7 +33,7 @@ signal.signal(signal.SIGTERM, end)
 print("{}", flush=True)
 for line in sys.stdin:
     rows.write(json.dumps({"told": line.strip()}) + "\\n")
-signal.pause()
+end()
 """
 
 
