@@ -21,7 +21,7 @@ pytestmark = pytest.mark.wall
 
 SMALL = CameraConfig(width_px=320, height_px=200, mm_per_px=600 / 320)
 
-# A device that writes down what it is told and where the belt file is, and ends when asked to or with the pipe that commands it.
+# A device that writes down what it is told and where the belt file is, and ends when asked to or when its pipe ends.
 DEVICE = """
 import json, signal, sys
 rows = open(sys.argv[2] + "/edges.jsonl", "a", buffering=1)
