@@ -68,7 +68,7 @@ def open_run(
     """
     history = open_history(record_directory, clock.now_ns(), wall.utc_ns())
     out.mkdir(parents=True, exist_ok=True)
-    utc_minus_ns = wall.utc_ns() - clock.now_ns()
+    utc_minus_ns = clock.utc_ns() - clock.now_ns()  # virtual time has its own calendar, so that its records repeat
     raw = RawRecord(out, utc_minus_ns)
     history.begin_run(
         {"clock": facts.clock, "seed": facts.seed, "line": facts.line, "backend": facts.backend, "device": facts.device,
