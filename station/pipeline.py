@@ -289,7 +289,7 @@ class SortLoop:
                 continue
             item.decision = decide(track_id, belief, self._config.sort, decided_ns)
             item.gated = wants_gate(item.decision, self._config.sort)
-            if track_id in self.ledger.open_tracks():
+            if self.ledger.is_open(track_id):
                 self.ledger.decide(item.decision, belief, item.looks)
                 decided.append(item)
         return decided

@@ -1,13 +1,16 @@
 """`station run`: flags in, run report out. Heavy imports happen inside."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from station.cli.demo_commands import report_text, require_display, seconds
 from station.cli.output import INTERRUPTED, data, data_json, say, told
 from station.errors import ConfigError
+
+if TYPE_CHECKING:
+    from station.screen import ScreenSetup
 
 
 @told
@@ -39,6 +42,10 @@ def run(
         require_display()
     screen = ScreenSetup(simulated=sources == ("virtual",), display=display, record=record, http=http)
     if sources == ("virtual",):
+        if dry_run:
+            raise ConfigError(
+                "--camera virtual --dry-run: the simulated line moves simulated gates only. Leave --dry-run out."
+            )
         report = _on_virtual_line(path, port, for_s, out, screen)
         interrupted = report["status"] == "interrupted"
     else:
@@ -57,17 +64,15 @@ def run(
 
 
 def _on_virtual_line(
-    path: Path | None, port: str | None, for_s: float | None, out: Path | None, screen: object
-) -> dict:  # type: ignore[type-arg]
+    path: Path | None, port: str | None, for_s: float | None, out: Path | None, screen: "ScreenSetup"
+) -> dict[str, Any]:
     from station.config import builtin_config, config_home, load_config
     from station.demo import DemoOptions, demo
-    from station.screen import ScreenSetup
     from station.simulation.line import LineOptions
 
     if port not in (None, "virtual"):
         raise ConfigError(
             f"--camera virtual --port {port}: a simulated belt moves simulated gates only. Use --port virtual."
         )
-    assert isinstance(screen, ScreenSetup)
     config = load_config(path, config_home()) if path is not None else builtin_config("virtual", config_home())
     return demo(config, DemoOptions(LineOptions(for_s=for_s or 60.0), out=out, screen=screen, say=say))

@@ -147,6 +147,10 @@ class Ledger:
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
+    def is_open(self, track_id: int) -> bool:
+        """The item is known and has no outcome yet."""
+        return track_id in self._open
+
     def open_tracks(self) -> list[int]:
         return list(self._open)
 
