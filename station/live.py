@@ -256,6 +256,7 @@ class LiveRun:
             commands=tuple(self._commands.take_all()),
             link=self._link_state(),
             fault=self._fault(),
+            recorder_full=self.books.recorder.full,
             alive=tuple(frame.camera_id for frame in newest),
         )
         result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
@@ -312,8 +313,6 @@ class LiveRun:
         return None if self.controller is None else self.controller.status().state
 
     def _fault(self) -> str | None:
-        if self.books.recorder.full:
-            return f"the record is full: {self.books.recorder.trouble or 'the disk is too slow'}"
         if self.crash is not None:
             return f"thread {self.crash[0]} failed: {self.crash[1]}"
         return None

@@ -146,7 +146,8 @@ class Lockstep:
         frames = [stamped for frame in frames if (stamped := self._stamped(frame)) is not None]
         replies, self._replies = self._replies, []
         self.books.heard(replies)
-        controls = Controls(link=self.controller.status().state, alive=alive)
+        full = self.setup.recorder.full
+        controls = Controls(link=self.controller.status().state, recorder_full=full, alive=alive)
         result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
         self.books.frames.processed += len(frames)
         self._pass(self._cost_ns(len(frames), result.looks))

@@ -46,7 +46,7 @@ class Cause(Enum):
     """What happens to the machine without anybody asking."""
 
     DONE = "done"  # the acting state has finished its work
-    LOSS = "loss"  # link, camera or lease lost: inside cause
+    LOSS = "loss"  # link, camera or lease lost, model failing, record full: inside cause
     RECOVERED = "recovered"  # healthy for a second, and auto_rearm
     BELT_STANDS = "belt_stands"
     BELT_RUNS = "belt_runs"
@@ -93,7 +93,8 @@ class Conditions:
     cameras_live: bool
     belt_stands: bool = False
     model_trouble: str | None = None  # recognition fails at this moment
-    fault: str | None = None  # queue overflow, disk full for too long, model failed: words for the operator
+    recorder_full: bool = False  # the disk is away or too slow: no room to account for further items
+    fault: str | None = None  # queue overflow, a thread that failed: words for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Machine:
         self._held_by_loss = False
         self._healthy_since_ns: int | None = None
         self._asked_to_arm_ns: int | None = None
+        self._unarmed_since_ns: int | None = None
         self._was_armed = False
 
     # -- what others may ask -----------------------------------------------------------------------------------------
@@ -123,6 +125,13 @@ class Machine:
     def takes_decisions(self) -> bool:
         """Items decided now may be sent to the gates (the device still refuses when it is not armed)."""
         return self.state in DECIDES_TO_FIRE
+
+    def unarmed_ns(self, now_ns: int) -> int:
+        """For how long this state has wanted an armed controller and had none, whatever it was told.
+
+        A host whose step takes longer than the lease gets here: the device arms and has disarmed before the next step.
+        """
+        return 0 if self._unarmed_since_ns is None else now_ns - self._unarmed_since_ns
 
     def command(self, command: Command, now_ns: int, who: str = "operator") -> bool:
         """An operator's wish. False when this state does not take it."""
@@ -137,9 +146,10 @@ class Machine:
             self._go(Cause.FAULT, now_ns, conditions.fault)
         self._watch_losses(now_ns, conditions)
         self._watch_belt(now_ns, conditions)
+        self._watch_arming(now_ns, conditions)
         actions = self._act(now_ns, conditions)
         if self.state in (State.STARTING, State.UNHOLDING) and not self._ready(conditions):
-            return actions  # waits for link and camera, visibly
+            return actions  # waits for what is missing, visibly
         self._go(Cause.DONE, now_ns, self.reason)
         return actions
 
@@ -154,7 +164,7 @@ class Machine:
 
     def _ready(self, conditions: Conditions) -> bool:
         linked = conditions.link in (None, LinkState.READY, LinkState.ARMED)
-        return linked and conditions.cameras_live
+        return linked and conditions.cameras_live and not conditions.recorder_full and not conditions.model_trouble
 
     def _watch_losses(self, now_ns: int, conditions: Conditions) -> None:
         loss = self._loss(conditions)
@@ -175,6 +185,8 @@ class Machine:
             return "camera lost: no new decisions, decided items still fire"
         if conditions.model_trouble is not None:
             return f"recognition fails: {conditions.model_trouble}"
+        if conditions.recorder_full:
+            return "the record is full: no room to account for further items; decided items still fire"
         if conditions.link is None or conditions.link is LinkState.ARMED:
             return None
         if self._was_armed:
@@ -188,6 +200,13 @@ class Machine:
             self._go(Cause.BELT_STANDS, now_ns, "the belt stands")
         else:
             self._go(Cause.BELT_RUNS, now_ns, "the belt runs")
+
+    def _watch_arming(self, now_ns: int, conditions: Conditions) -> None:
+        wanting = self.state in MAY_ARM and conditions.link not in (None, LinkState.ARMED)
+        if not wanting:
+            self._unarmed_since_ns = None
+        elif self._unarmed_since_ns is None:
+            self._unarmed_since_ns = now_ns
 
     def _act(self, now_ns: int, conditions: Conditions) -> Actions:
         if self.state in (State.STOPPING, State.ABORTING):

@@ -72,6 +72,7 @@ class Controls:
     commands: tuple[tuple[Command, str], ...] = ()  # and who asked
     link: LinkState | None = None  # None: observing only
     fault: str | None = None
+    recorder_full: bool = False  # there is no room to account for further items
     alive: tuple[str, ...] = ()  # cameras that gave a frame, also one that could not be placed on the belt
 
 
@@ -89,6 +90,7 @@ class StepResult:
     looks: int  # classified in this step
     spent_ns: Mapping[str, int]  # wall time of the stages; zero in virtual time
     state_changed: bool
+    unarmed_ns: int = 0  # for how long the machine has wanted an armed controller in vain
 
 
 @dataclass(slots=True)
@@ -165,6 +167,7 @@ class SortLoop:
                 "decide": self._clock.now_ns() - recognised_ns,
             },
             state_changed=self.machine.state is not state_before,
+            unarmed_ns=self.machine.unarmed_ns(now_ns),
         )
 
     def enqueued(self, commands: Sequence[DivertCommand], at_ns: int) -> None:
@@ -258,6 +261,7 @@ class SortLoop:
             cameras_live=self._cameras_live(now_ns),
             belt_stands=bool(speeds) and max(speeds) < STANDING_MM_S,
             fault=controls.fault,
+            recorder_full=controls.recorder_full,
             model_trouble=self._model_trouble if now_ns - self._model_failed_ns < MODEL_REST_NS else None,
         )
         actions = self.machine.step(now_ns, conditions)

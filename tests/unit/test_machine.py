@@ -128,3 +128,58 @@ def test_a_fault_aborts_and_only_clear_and_reset_lead_back() -> None:
         machine.step(220 * MS, GOOD)
     machine.step(240 * MS, GOOD)
     assert machine.state.name == "EXECUTE"
+
+
+def test_a_full_record_holds_and_lets_what_is_decided_fire() -> None:
+    machine = running(auto_rearm=True)
+    full = Conditions(LinkState.ARMED, True, recorder_full=True)
+    actions = [machine.step(t * MS, full) for t in range(100, 400, 20)]
+    assert machine.state is State.HELD
+    assert "record is full" in machine.reason
+    assert not any(action.disarm or action.stop for action in actions)
+    assert not actions[-1].permit
+    steps(machine, ARMED, 400, 1600)
+    assert machine.state is State.EXECUTE
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Conditions(LinkState.ARMED, True, recorder_full=True), id="the record is full"),
+        pytest.param(Conditions(LinkState.ARMED, True, model_trouble="out of memory"), id="the model fails"),
+        pytest.param(BLIND, id="a camera is away"),
+    ],
+)
+def test_unhold_waits_until_what_held_it_is_over(trouble: Conditions) -> None:
+    machine = running(auto_rearm=False)
+    steps(machine, trouble, 100, 400)
+    machine.command(Command.UNHOLD, 400 * MS)
+    steps(machine, trouble, 420, 2000)
+    waiting = machine.state
+    assert waiting is State.UNHOLDING
+    machine.step(2000 * MS, ARMED)
+    assert machine.state is State.EXECUTE
+
+
+def test_a_machine_that_wants_an_armed_controller_and_has_none_says_for_how_long() -> None:
+    machine = running()
+    assert machine.unarmed_ns(100 * MS) == 0
+    unarmed = Machine(True)
+    for command in (Command.RESET, Command.START):
+        unarmed.command(command, 0)
+        unarmed.step(0, GOOD)
+    for at_ms in range(0, 3000, 300):  # slower than the lease: READY again at every step
+        unarmed.step(at_ms * MS, GOOD)
+    assert unarmed.state is State.EXECUTE
+    assert unarmed.unarmed_ns(3000 * MS) == 3000 * MS
+    unarmed.step(3000 * MS, ARMED)
+    assert unarmed.unarmed_ns(3001 * MS) == 0
+
+
+def test_observing_only_needs_no_armed_controller() -> None:
+    machine = Machine(True)
+    for command in (Command.RESET, Command.START):
+        machine.command(command, 0)
+        machine.step(0, Conditions(None, True))
+    machine.step(100 * MS, Conditions(None, True))
+    assert machine.unarmed_ns(9000 * MS) == 0
