@@ -15,7 +15,8 @@ from firmware_bridge.messages import Reply
 from firmware_bridge.session import Session
 from firmware_bridge.virtual_device import PositionOf, VirtualDevice
 
-_PIECES = re.compile(rb"\x00|[^\x00]+")
+_PIECES = re.compile(rb"\x00?[^\x00]+\x00?|\x00")
+REORDER_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,16 @@ class WireFaults:
     cut: float = 0.0  # the rest of the frame and its closing zero are missing
     insert: float = 0.0  # garbage in front of it
     repeat: float = 0.0
+    reorder: float = 0.0  # up to 20 ms later, overtaken by what follows
 
     @classmethod
     def all(cls, probability: float, latency_ns: int = 500_000, jitter_ns: int = 2_000_000) -> "WireFaults":
         p = probability
         return cls(latency_ns, jitter_ns, drop=p, flip=p, cut=p, insert=p, repeat=p)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.drop or self.flip or self.cut or self.insert or self.repeat or self.reorder)
 
 
 CLEAN = WireFaults()
@@ -49,13 +55,25 @@ class Wire:
         self._flying: deque[tuple[int, bytes]] = deque()
         self._free_ns = 0  # when the last byte has left the sender
         self._last_ns = 0  # when it arrives
+        self._held_until_ns = 0
         self.injected: dict[str, int] = {}
 
     def send(self, data: bytes, now_ns: int) -> None:
+        if self.faults.clean and not self.faults.ns_per_byte:
+            self._fly(data, now_ns)
+            return
         for piece in _PIECES.findall(data):
             arrives = piece if piece == b"\x00" else self._damage(piece)
             if arrives:
                 self._fly(arrives, now_ns)
+
+    def inject(self, data: bytes, now_ns: int) -> None:
+        """Bytes nobody at the ends has sent: another program on the line, a modem probe, noise."""
+        self._fly(data, now_ns)
+
+    def hold(self, until_ns: int) -> None:
+        """A driver's buffer that lets nothing through for a while, and then all of it at once."""
+        self._held_until_ns = max(self._held_until_ns, until_ns)
 
     def next_ns(self) -> int | None:
         return self._flying[0][0] if self._flying else None
@@ -67,15 +85,29 @@ class Wire:
             arrived.append(self._flying.popleft()[1])
         return b"".join(arrived)
 
-    def clear(self) -> None:
+    def clear(self) -> bytes:
+        """Gives what was under way."""
+        lost = b"".join(piece for _, piece in self._flying)
         self._flying.clear()
+        return lost
 
     def _fly(self, data: bytes, now_ns: int) -> None:
         faults = self.faults
         jitter_ns = int(self._rng.random() * faults.jitter_ns) if faults.jitter_ns else 0
         self._free_ns = max(now_ns, self._free_ns) + len(data) * faults.ns_per_byte
-        self._last_ns = arrives_ns = max(self._last_ns, self._free_ns + faults.latency_ns + jitter_ns)
-        self._flying.append((arrives_ns, data))
+        arrives_ns = max(self._last_ns, self._held_until_ns, self._free_ns + faults.latency_ns + jitter_ns)
+        if faults.reorder and self._strikes("reorder", faults.reorder):
+            self._overtaken(arrives_ns + int(self._rng.random() * REORDER_NS), data)
+            return
+        self._last_ns = arrives_ns
+        place = len(self._flying)
+        while place and self._flying[place - 1][0] > arrives_ns:
+            place -= 1  # only what was reordered arrives later
+        self._flying.insert(place, (arrives_ns, data))
+
+    def _overtaken(self, arrives_ns: int, data: bytes) -> None:
+        place = next((n for n, (at_ns, _) in enumerate(self._flying) if at_ns > arrives_ns), len(self._flying))
+        self._flying.insert(place, (arrives_ns, data))
 
     def _damage(self, body: bytes) -> bytes:
         if self._strikes("drop", self.faults.drop):
@@ -134,11 +166,13 @@ class DeviceTransport:
     def next_arrival_ns(self) -> int | None:
         return self.from_device.next_ns() if self._open and self.plugged else None
 
-    def unplug(self) -> None:
-        """Bytes on the way are lost; both ends notice in their own time."""
+    def unplug(self, still_arrive: int = 0) -> None:
+        """Bytes on the way are lost, but for the first few to the device; both ends notice in their own time."""
+        under_way = self.to_device.clear()
+        if still_arrive:
+            self.device.receive(under_way[:still_arrive], self._now_ns)
         self.plugged = False
         self.device.unplug()
-        self.to_device.clear()
         self.from_device.clear()
 
     def plug(self) -> None:
