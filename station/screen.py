@@ -86,7 +86,7 @@ class Screen:
             return
         address = self._config.panel.http if http is None else http
         settings = self._config.panel.model_copy(update={"http": address})
-        panel = PanelProcess(settings, self._config.name, on_stop=self._run.stop_outputs, on_crash=self._run.note_crash)
+        panel = PanelProcess(settings, self._config.name, on_stop=self._stop, on_crash=self._run.note_crash)
         try:
             self.url = panel.start()
         except ConfigError as error:
@@ -141,7 +141,11 @@ class Screen:
         """No new frame: the state and the link as they are now, the cameras as long silent as they are."""
         machine, status = self._run.loop.machine, self._status()
         cameras = {
-            camera_id: replace(seen.camera, live=now_ns - self._run.newest_frame_ns(camera_id) < CAMERA_SILENT_NS)
+            camera_id: replace(
+                seen.camera,
+                live=now_ns - self._run.newest_frame_ns(camera_id) < CAMERA_SILENT_NS,
+                trouble=self._run.camera_trouble(camera_id),
+            )
             for camera_id, seen in self._seen.items()
         }
         return replace(
@@ -175,8 +179,15 @@ class Screen:
             alarms=self._watch.listed(),
         )
 
+    def _stop(self, command: str, who: str) -> None:
+        """STOP or ABORT, on the panel's own thread for it: outputs off, and the machine told, whatever the screen does.
+
+        Both at once: a machine that only sees the outputs go off takes it for a loss, and would re-arm by itself.
+        """
+        self._run.command(Command(command), who)
+
     def _obey_page(self) -> None:
-        """Operators' wishes from the page; STOP has already shut the outputs on its own path."""
+        """Operators' other wishes from the page."""
         panel = self._viewers.panel
         for wish in panel.commands() if panel is not None else []:
             if wish.get("command") in COMMANDS:

@@ -77,11 +77,10 @@ def _command(name: str) -> Callable[..., None]:
         http: HttpFlag = None, token_file: TokenFlag = None, config: ConfigFlag = None, as_json: JsonFlag = False
     ) -> None:
         station = find_station(http, token_file, config, config_home())
-        before = _machine(station)
-        station.command(name)
+        before = _stopped_at_once(station) if name == "stop" else _asked(station, name)
         after = _watch(station, WANTED[name], before)
-        answer = {"schema": "station.command/1", "command": name, "before": before["state"], **_short(after)}
-        output.give(answer, f"{before['state']} -> {after['state']}: {after.get('reason', '')}", as_json)
+        answer = {"schema": "station.command/1", "command": name, "before": before, **_short(after)}
+        output.give(answer, f"{before} -> {after['state']}: {after.get('reason', '')}", as_json)
         if after["state"] not in WANTED[name]:
             remedy = FIRST.get((name, after["state"]))
             hint = f" Try `{remedy}`." if remedy else ""
@@ -153,27 +152,46 @@ def unshelve(
     output.data(f"shown again: {alarm}")
 
 
+def _stopped_at_once(station: Station) -> str:
+    """STOP asks nothing first, not even whether the station seems well. The state it was given in."""
+    return str(station.command("stop").get("state") or "unknown")
+
+
+def _asked(station: Station, name: str) -> str:
+    """Any other command: only to a station that answers, and void when it arrives late. The state it was given in."""
+    clock = SystemClock()
+    state = _fresh_state(station)
+    heard_ns = clock.now_ns()
+    before = str((state.get("machine") or {}).get("state", "unknown"))
+    station.command(name, asked_ns=int(state["sent_ns"]) + clock.now_ns() - heard_ns)
+    return before
+
+
 def _must_be_listed(alarm: str, listed: list[dict[str, Any]]) -> None:
     names = [str(each.get("alarm_id")) for each in listed]
     if alarm not in names:
         raise ConfigError(f"no alarm {alarm!r} in the list; there are: {', '.join(names) or 'none'}")
 
 
-def _machine(station: Station) -> dict[str, Any]:
+def _fresh_state(station: Station) -> dict[str, Any]:
     state = station.get("/api/v1/state")
     if _is_stale(state):
         raise StationError(f"{station.url}: its state is {_age(state)} old; the station may hang. Use the wired stop.")
-    return dict(state.get("machine") or {"state": "unknown"})
+    return state
 
 
-def _watch(station: Station, wanted: tuple[str, ...], before: dict[str, Any]) -> dict[str, Any]:
+def _machine(station: Station) -> dict[str, Any]:
+    return dict(_fresh_state(station).get("machine") or {"state": "unknown"})
+
+
+def _watch(station: Station, wanted: tuple[str, ...], before: str) -> dict[str, Any]:
     """The machine once it is where it should be, or after the longest wait, or once it clearly rests elsewhere."""
     clock = SystemClock()
     begun_ns = clock.now_ns()
     while True:
         machine = _machine(station)
         waited_ns = clock.now_ns() - begun_ns
-        rests = machine["state"] == before["state"] and waited_ns > LONGEST_WAIT_NS // 5
+        rests = machine["state"] == before and waited_ns > LONGEST_WAIT_NS // 5
         if machine["state"] in wanted or rests or waited_ns > LONGEST_WAIT_NS:
             return machine
         clock.sleep_ns(LOOK_AGAIN_NS)

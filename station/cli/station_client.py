@@ -34,11 +34,11 @@ class Station:
     def get(self, path: str) -> dict[str, Any]:
         return self._ask(path, None)
 
-    def command(self, command: str, **details: str | float) -> None:
-        """Hand a command over. Raises StationError when it is refused."""
+    def command(self, command: str, **details: str | float) -> dict[str, Any]:
+        """Hand a command over; the answer has the state it was given in. Raises StationError when it is refused."""
         if self.token is None:
             raise ConfigError(f"{self.url}: its token file was not found; commands need it. Give --token-file.")
-        self._ask("/api/v1/commands", {"command": command, **details})
+        return self._ask("/api/v1/commands", {"command": command, **details})
 
     def _ask(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         headers = {"X-Station": "1", "Accept": "application/json"}

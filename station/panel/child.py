@@ -1,4 +1,4 @@
-"""The panel process itself: takes pictures and values from the station, encodes, serves. Ends when the station has ended.
+"""The panel process itself: serves what the station sends to browsers. Ends when the station has ended.
 
 Runs in its own process; imports neither torch nor the station's parts. If it dies, the line goes on and `process` starts it
 again; if the station dies, it says so to every page and leaves the address free for the next run.
@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import socket
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -22,8 +20,8 @@ import uvicorn
 
 from station.clock import SystemClock
 from station.panel.auth import Access
-from station.panel.live import LiveHub, Packet, StateBoard, encode
-from station.panel.pictures import PicturePlace, PictureReader
+from station.panel.intake import Encoder, Intake
+from station.panel.live import LiveHub, StateBoard
 from station.panel.server import Outbox, Panel, build_app
 from station.worker import Worker
 
@@ -74,13 +72,17 @@ async def _serve(listening: socket.socket, pipes: Pipes, settings: Settings) -> 
             timeout_graceful_shutdown=1,
         )
     )
-    intake = Intake(pipes.values, hub, board, settings, asyncio.get_running_loop())
-    worker = Worker("panel-intake", intake.step, on_crash=_report_crash)
-    worker.start()
+    loop = asyncio.get_running_loop()
+    encoder = Encoder(hub, loop, settings.max_width_px, settings.jpeg_quality)
+    intake = Intake(pipes.values, board, loop, encoder.offer)
+    workers = [Worker("panel-intake", intake.step, _report_crash), Worker("panel-encode", encoder.step, _report_crash)]
+    for worker in workers:
+        worker.start()
     beats = asyncio.create_task(_heartbeat(pipes.news, hub, clock, intake, server))
     await server.serve(sockets=[listening])
     beats.cancel()
-    worker.stop(timeout_s=1.0)
+    for worker in workers:
+        worker.stop(timeout_s=1.0)
 
 
 class _Server(uvicorn.Server):
@@ -91,7 +93,7 @@ class _Server(uvicorn.Server):
 
 
 async def _heartbeat(
-    news: Connection, hub: LiveHub, clock: SystemClock, intake: "Intake", server: uvicorn.Server
+    news: Connection, hub: LiveHub, clock: SystemClock, intake: Intake, server: uvicorn.Server
 ) -> None:
     """Tell the station which cameras are watched; end when it is gone."""
     while not intake.station_gone:
@@ -99,60 +101,6 @@ async def _heartbeat(
         await asyncio.sleep(HEARTBEAT_S)
     await asyncio.sleep(GOODBYE_S)
     server.should_exit = True
-
-
-class Intake:
-    """Takes the newest message from the station, encodes what somebody waits for, hands both to the loop."""
-
-    def __init__(
-        self, values: Connection, hub: LiveHub, board: StateBoard, settings: Settings, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._values = values
-        self._hub = hub
-        self._board = board
-        self._settings = settings
-        self._loop = loop
-        self._reader = PictureReader()
-        self.station_gone = False
-        self._humble = False
-
-    def step(self) -> None:
-        if not self._humble and sys.platform == "linux":
-            self._humble = True
-            # Sorting comes before pictures. Only this thread gives way: on Linux niceness is per thread, and the one that
-            # carries STOP to the station keeps its place.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
-        try:
-            if not self._values.poll(0.2):
-                return
-            values = json.loads(self._values.recv_bytes())
-            pictures = values["pictures"]
-            while self._values.poll(0):  # newest wins, of the state and of each camera
-                values = json.loads(self._values.recv_bytes())
-                pictures |= values["pictures"]
-        except (EOFError, OSError):
-            self._lose_station()
-            return
-        self._loop.call_soon_threadsafe(self._board.put, values["state"], values["made_ns"])
-        for camera_id, picture in pictures.items():
-            if self._hub.wanted(camera_id):
-                self._show(picture)
-
-    def _show(self, picture: dict[str, Any]) -> None:
-        facts, place = picture["facts"], PicturePlace.from_json(picture["place"])
-        view = self._reader.view(facts["camera"], place)
-        if view is None:
-            return
-        jpeg = encode(view.bgr, self._settings.max_width_px, self._settings.jpeg_quality)
-        if view.intact:
-            packet = Packet(facts["camera"], place.number, facts, jpeg)
-            self._loop.call_soon_threadsafe(self._hub.offer, packet)
-
-    def _lose_station(self) -> None:
-        if not self.station_gone:
-            self.station_gone = True
-            self._loop.call_soon_threadsafe(self._board.lose_station)
-        SystemClock().sleep_ns(200_000_000)
 
 
 def _tell(pipe: Connection, values: dict[str, Any]) -> bool:
@@ -168,6 +116,6 @@ def _tell(pipe: Connection, values: dict[str, Any]) -> bool:
 
 
 def _report_crash(name: str, error: BaseException) -> None:
-    """A panel without its intake would show an old state for ever: end, and be started again."""
+    """A panel without one of its threads would show something old for ever: end, and be started again."""
     print(f"panel: {name} ended by {error!r}; the panel is started again", flush=True)
     os._exit(70)

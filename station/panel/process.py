@@ -44,10 +44,11 @@ class PanelProcess:
         config: PanelConfig,
         station_name: str,
         *,
-        on_stop: Callable[[], None],
+        on_stop: Callable[[str, str], None],
         on_crash: Crash | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """`on_stop` takes STOP and ABORT on a thread that does nothing else: which of the two, and who asked."""
         self._config = config
         self._name = station_name
         self._on_stop = on_stop
@@ -93,7 +94,10 @@ class PanelProcess:
         self._sender.offer(snapshot, frames, self._clock.now_ns())
 
     def commands(self) -> list[dict[str, Any]]:
-        """What operators asked for since the last call, oldest first: {"command", "from", "utc_ns", ...}."""
+        """What operators asked for since the last call, oldest first: {"command", "from", "utc_ns", ...}.
+
+        Not STOP and ABORT: those have gone to `on_stop`, and wait for nobody who calls this.
+        """
         taken = []
         while self._commands:
             taken.append(self._commands.popleft())
@@ -150,8 +154,7 @@ class PanelProcess:
         assert self._child is not None
         values = self._child.hear_stop(0.5)
         if values is not None:
-            self._on_stop()  # first of all
-            self._commands.append(values)
+            self._on_stop(str(values["command"]), str(values["from"]))
 
 
 class _Child:

@@ -23,6 +23,8 @@ from station.panel.door import Door
 from station.panel.live import LiveHub, StateBoard, Viewer, pack
 from station.panel.metrics_text import metrics_text
 
+STOPPING = ("stop", "abort")  # on their own path, never refused for being late
+LATE_AFTER_NS = 2_000_000_000  # the page has said by then that a command did not arrive: it must not happen after all
 STATE_PERIOD_S = 0.2
 SHORTEST_STATE_PERIOD_S = 0.1  # however often something urgent changes
 
@@ -34,6 +36,7 @@ class CommandBody(BaseModel):
     command: CommandName
     alarm: str | None = Field(default=None, max_length=64)  # which one, for acknowledge, shelve and unshelve
     minutes: float | None = Field(default=None, gt=0, le=480)  # for shelve
+    asked_ns: int | None = None  # when the button was pressed, by the station's clock as the sender knows it
 
 
 class TokenBody(BaseModel):
@@ -45,7 +48,7 @@ class TokenBody(BaseModel):
 class Outbox:
     """How commands leave the panel. Both answer False when the station does not take them."""
 
-    stop: Callable[[dict[str, Any]], bool]  # its own path, straight to the link
+    stop: Callable[[dict[str, Any]], bool]  # its own path, straight to the link; for ABORT too
     command: Callable[[dict[str, Any]], bool]
 
 
@@ -60,11 +63,17 @@ class Panel:
     clock: Clock
 
     def take_command(self, body: CommandBody, client: str) -> bool:
-        entry = {**body.model_dump(exclude_none=True), "from": client, "utc_ns": self.clock.utc_ns()}
-        leave = self.outbox.stop if body.command == "stop" else self.outbox.command
+        wish = body.model_dump(exclude_none=True, exclude={"asked_ns"})
+        entry = {**wish, "from": client, "utc_ns": self.clock.utc_ns()}
+        leave = self.outbox.stop if body.command in STOPPING else self.outbox.command
         taken = leave(entry)
         self.board.note_command({**entry, "taken": taken})
         return taken
+
+    def comes_too_late(self, body: CommandBody) -> bool:
+        """It waited somewhere, behind a slow link or a panel that was starting: who asked has given it up since."""
+        late = body.asked_ns is not None and self.clock.now_ns() - body.asked_ns > LATE_AFTER_NS
+        return late and body.command not in STOPPING
 
 
 def build_app(panel: Panel) -> Door:
@@ -183,9 +192,12 @@ def _add_commands(app: FastAPI, panel: Panel) -> None:
             return JSONResponse({"error": "; ".join(problems)}, status_code=422)
         if body.command in ("acknowledge", "shelve", "unshelve") and body.alarm is None:
             return JSONResponse({"error": f"{body.command} needs the name of an alarm"}, status_code=422)
+        if panel.comes_too_late(body):
+            return JSONResponse({"error": "it came too late; nothing was done"}, status_code=408)
         if not panel.take_command(body, _client(request)):
             return JSONResponse({"error": "the station is not answering; nothing was done"}, status_code=503)
-        return JSONResponse({"sent": body.command}, status_code=202)
+        machine = panel.board.state.get("machine") or {}
+        return JSONResponse({"sent": body.command, "state": machine.get("state")}, status_code=202)
 
 
 # -- sockets -------------------------------------------------------------------------------------------------------------

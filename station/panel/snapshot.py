@@ -37,6 +37,7 @@ class SeenCamera:
     camera_id: str
     captured_ns: int  # of the frame that `items` were seen in
     live: bool = True
+    trouble: str = ""  # why the pictures that come are not used
     fps: float | None = None
     dropped: int = 0
     items: tuple[SeenItem, ...] = ()

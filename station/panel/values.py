@@ -106,7 +106,7 @@ def _by_reason(facts: PageFacts, wanted: OutcomeKind) -> dict[str, int]:
 
 
 def _camera(camera: SeenCamera) -> dict[str, Any]:
-    text = "" if camera.live else "the camera sends nothing"
+    text = "" if camera.live else camera.trouble or "the camera sends nothing"
     return {
         "id": camera.camera_id,
         "live": camera.live,

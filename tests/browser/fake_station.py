@@ -164,7 +164,9 @@ def main() -> None:
     options = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
     fps = options.pop("fps", 30)
     config = PanelConfig(http=options.pop("http", "127.0.0.1:0"), **options)
-    panel = PanelProcess(config, "Line 3", on_stop=lambda: say({"stop": time.monotonic_ns()}))
+    panel = PanelProcess(
+        config, "Line 3", on_stop=lambda command, who: say({command: time.monotonic_ns(), "from": who})
+    )
     say({"url": panel.start(), "pid": panel.pid})
     changes: dict[str, Any] = {}
     ear, due_s = Ear(), time.monotonic()

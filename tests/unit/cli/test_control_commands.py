@@ -173,7 +173,7 @@ def test_status_says_state_counts_and_alarms(line: Line) -> None:
     text = station("status").stdout
     assert "line-1: Stopped" in text
     assert "NO DIVERTS SENT" in text
-    assert "camera_lost: Camera gives no pictures: camera0 (active, not acknowledged)" in text
+    assert "camera_lost: Camera gives no pictures that can be used: camera0 (active, not acknowledged)" in text
     assert "do: Check its cable" in text
 
 
@@ -239,6 +239,14 @@ def test_a_state_that_is_old_is_not_shown_as_the_state(
     assert result.exit_code == 1
     assert "old" in result.stderr
     assert line.machine.state.name == "STOPPED"
+
+
+def test_stop_is_sent_before_anything_is_asked(served: Served, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_commands, "STALE_MS", -1.0)
+    result = station("stop")
+    assert line.stops == 1
+    assert result.exit_code == 1  # what became of it cannot be seen, and that is said
+    assert "wired stop" in result.stderr
 
 
 def test_the_configured_station_is_found_first(served: Served, line: Line, tmp_path: Path) -> None:

@@ -145,10 +145,13 @@ def test_a_foreign_socket_is_refused_before_it_is_accepted(bench: Bench, path: s
 # -- commands ------------------------------------------------------------------------------------------------------------
 
 
-def test_stop_goes_its_own_way_and_everything_else_the_common_one(bench: Bench) -> None:
-    assert bench.post({"command": "stop"}).status_code == 202
-    assert bench.post({"command": "hold"}).status_code == 202
-    assert [entry["command"] for entry in bench.stops] == ["stop"]
+def test_stop_and_abort_go_their_own_way_and_everything_else_the_common_one(bench: Bench) -> None:
+    bench.board.put({"machine": {"state": "Execute"}}, bench.clock.now_ns())
+    for command in ("stop", "abort", "hold"):
+        answer = bench.post({"command": command})
+        assert answer.status_code == 202
+        assert answer.json() == {"sent": command, "state": "Execute"}
+    assert [entry["command"] for entry in bench.stops] == ["stop", "abort"]
     assert [entry["command"] for entry in bench.sent] == ["hold"]
     assert bench.sent[0]["from"] == "127.0.0.1"
 
@@ -194,6 +197,20 @@ def test_a_malformed_command_is_refused_in_words(bench: Bench, body: str, status
     assert answer.status_code == status
     assert answer.json()["error"]
     assert bench.stops == bench.sent == []
+
+
+@pytest.mark.parametrize(
+    ("command", "age_s", "status"),
+    [("start", 0.5, 202), ("start", 2.5, 408), ("clear", 60, 408), ("stop", 60, 202), ("abort", 60, 202)],
+)
+def test_a_command_that_comes_late_is_void_unless_it_stops(
+    bench: Bench, command: str, age_s: float, status: int
+) -> None:
+    bench.clock.sleep_ns(100_000_000_000)
+    asked_ns = bench.clock.now_ns() - round(age_s * 1e9)
+    assert bench.post({"command": command, "asked_ns": asked_ns}).status_code == status
+    taken = [entry["command"] for entry in bench.stops + bench.sent]
+    assert taken == ([command] if status == 202 else [])
 
 
 def test_a_station_that_does_not_listen_is_said_so(bench: Bench) -> None:

@@ -26,12 +26,12 @@ class Bench:
     """A panel with its parent's side in the test: a list of stops, and a plain HTTP client."""
 
     def __init__(self) -> None:
-        self.stops: list[float] = []
+        self.stops: list[tuple[str, str]] = []
         self.crashes: list[tuple[str, BaseException]] = []
         self.panel = PanelProcess(
             PanelConfig(http="127.0.0.1:0"),
             "Line 3",
-            on_stop=lambda: self.stops.append(time.monotonic()),
+            on_stop=lambda command, who: self.stops.append((command, who)),
             on_crash=lambda name, error: self.crashes.append((name, error)),
         )
         url = self.panel.start()
@@ -75,7 +75,9 @@ def test_it_shows_obeys_and_ends_without_a_trace(bench: Bench) -> None:
     assert bench.ask("POST", "/api/v1/commands", {"command": "hold"})[0] == 202
     bench.until(lambda: [c["command"] for c in bench.panel.commands()] == ["hold"])
     assert bench.ask("POST", "/api/v1/commands", {"command": "stop"})[0] == 202
-    bench.until(lambda: len(bench.stops) == 1)
+    assert bench.ask("POST", "/api/v1/commands", {"command": "abort"})[0] == 202
+    bench.until(lambda: bench.stops == [("stop", "127.0.0.1"), ("abort", "127.0.0.1")])
+    assert bench.panel.commands() == []
     assert bench.panel.token_file is not None
     assert bench.panel.token_file.stat().st_mode & 0o077 == 0
     pid = bench.panel.pid
@@ -111,11 +113,11 @@ def test_publishing_to_a_hanging_panel_does_not_wait(bench: Bench) -> None:
 
 
 def test_an_address_in_use_is_said_with_a_way_out(bench: Bench) -> None:
-    other = PanelProcess(PanelConfig(http=f"127.0.0.1:{bench.port}"), "Line 4", on_stop=lambda: None)
+    other = PanelProcess(PanelConfig(http=f"127.0.0.1:{bench.port}"), "Line 4", on_stop=lambda command, who: None)
     with pytest.raises(ConfigError, match="--http"):
         other.start()
 
 
 def test_an_address_others_can_reach_is_refused_without_a_token_file() -> None:
     with pytest.raises(ConfigError, match="token_file"):
-        PanelProcess(PanelConfig(http="0.0.0.0:0"), "Line 3", on_stop=lambda: None).start()
+        PanelProcess(PanelConfig(http="0.0.0.0:0"), "Line 3", on_stop=lambda command, who: None).start()
