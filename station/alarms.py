@@ -65,11 +65,15 @@ class AlarmKind:
 
 # fmt: off
 KINDS = (
-    AlarmKind("camera_lost", Priority.CRITICAL, "Camera gives no pictures",
-              "Check its cable and power. It reconnects by itself; decided items still fire, later ones pass unsorted."),
+    AlarmKind("camera_lost", Priority.CRITICAL, "Camera gives no pictures that can be used",
+              "Check its cable, its power and the lamp. It reconnects by itself; decided items still fire, later ones pass unsorted."),
     AlarmKind("link_lost", Priority.CRITICAL, "Controller does not answer",
               "Gates have closed themselves. Check the USB cable and its power; then START unless it re-arms itself.",
               on_delay_s=0.5),
+    AlarmKind("controller_restarted", Priority.CRITICAL, "Controller has restarted",
+              "What it was to fire is lost; those items are counted as missed. Check its power supply and the valves' wiring."),
+    AlarmKind("model_fails", Priority.CRITICAL, "Recognition fails",
+              "Nothing is decided until it works again; it is tried every second. Run `station doctor`, then restart the station."),
     AlarmKind("station_fault", Priority.CRITICAL, "Station fault",
               "The line is stopped. Note the words, CLEAR, then RESET and START; call maintenance when it comes back."),
     AlarmKind("encoder_silent", Priority.CRITICAL, "Belt encoder is silent",
@@ -98,7 +102,7 @@ KINDS = (
               on_delay_s=5.0, off_delay_s=10.0),
     AlarmKind("history_away", Priority.WARNING, "Records cannot be written",
               "Free space on the disk or reconnect it. The line goes on; it is held when too much waits to be written.",
-              on_delay_s=1.0),
+              on_delay_s=0.5),
     AlarmKind("disk_nearly_full", Priority.NOTICE, "Disk is nearly full",
               "Remove old recordings, or lower record.keep_gib.",
               on_delay_s=10.0, off_delay_s=10.0),

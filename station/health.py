@@ -22,6 +22,8 @@ class Condition(Enum):
     """Closed: each has its alarm (a test holds the two lists together)."""
 
     CAMERA_LOST = "camera_lost"
+    MODEL_FAILS = "model_fails"
+    CONTROLLER_RESTARTED = "controller_restarted"
     FRAME_RATE_LOW = "frame_rate_low"
     PICTURE_POOR = "picture_poor"
     LINK_LOST = "link_lost"
@@ -54,10 +56,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CameraReading:
-    live: bool
+    live: bool  # a picture that can be used came lately
     captured: int  # frames so far
     poor: int = 0  # of them black, frozen or repeated
     configured_fps: float = 30.0
+    trouble: str = ""  # why the pictures that come are not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Reading:
     cameras: Mapping[str, CameraReading] = field(default_factory=dict)
     link: LinkState | None = None  # None: observing only
     sync_bound_us: int | None = None
+    restarted: bool = False  # the controller is a new boot since a moment ago
+    model_trouble: str | None = None
     encoder_silent: bool = False
     outcomes: Mapping[tuple[OutcomeKind, OutcomeReason], int] = field(default_factory=dict)
     decisions: int = 0
@@ -117,7 +122,11 @@ class Health:
     # -- one question each -------------------------------------------------------------------------------------------
 
     def _cameras(self, now: Reading) -> Found:
-        lost = [name for name, camera in now.cameras.items() if not camera.live]
+        lost = [
+            f"{name}, {camera.trouble}" if camera.trouble else name
+            for name, camera in now.cameras.items()
+            if not camera.live
+        ]
         if lost:
             yield Condition.CAMERA_LOST, ", ".join(lost)
         before = self._before(now, FRAME_WINDOW_NS)
@@ -145,6 +154,8 @@ class Health:
         elif now.link is LinkState.SYNCING or (now.sync_bound_us or 0) > self._limits.sync_bound_us:
             bound = "unknown" if now.sync_bound_us is None else f"{now.sync_bound_us} us"
             yield Condition.CLOCK_BOUND_WIDE, f"{bound}, limit {self._limits.sync_bound_us} us"
+        if now.restarted:
+            yield Condition.CONTROLLER_RESTARTED, ""
         if now.encoder_silent:
             yield Condition.ENCODER_SILENT, ""
 
@@ -171,6 +182,8 @@ class Health:
             yield Condition.LATENCY_HIGH, f"p99 {now.latency_p99_ms:.0f} ms, budget {self._limits.latency_ms:g} ms"
 
     def _computer(self, now: Reading) -> Found:
+        if now.model_trouble is not None:
+            yield Condition.MODEL_FAILS, now.model_trouble
         if now.fault is not None:
             yield Condition.STATION_FAULT, now.fault
         if now.history_away:

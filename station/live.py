@@ -39,6 +39,14 @@ REPLIES_HELD = 4096
 SETTLE_NS = 400 * MS  # after STOP: the device's last words
 
 
+POOR_PICTURES = {
+    Freshness.BLACK: "pictures are black",
+    Freshness.FROZEN: "pictures are frozen",
+    Freshness.REPEATED: "pictures are frozen",
+    Freshness.STALE: "pictures come too late",
+}
+
+
 class WaitedController(Controller, Protocol):
     """A controller whose owner's thread waits on its port."""
 
@@ -64,6 +72,8 @@ class _Source:
     ended: bool = False
     lost_ns: int | None = None
     captured: int = 0
+    poor: int = 0  # of them black, frozen or repeated
+    trouble: str = ""  # why its pictures are not used, in words
     newest_ns: int = 0  # capture of the newest good frame
 
 
@@ -141,6 +151,16 @@ class LiveRun:
         source = self._sources.get(camera_id)
         return source.captured if source is not None else 0
 
+    def poor(self, camera_id: str) -> int:
+        """Of these, black, frozen or repeated ones: they are not used."""
+        source = self._sources.get(camera_id)
+        return source.poor if source is not None else 0
+
+    def camera_trouble(self, camera_id: str) -> str:
+        """Why the pictures that come are not used; empty when they are, or when none come."""
+        source = self._sources.get(camera_id)
+        return source.trouble if source is not None else ""
+
     def newest_frame_ns(self, camera_id: str) -> int:
         """Capture of the newest good frame of this source; 0 before the first."""
         source = self._sources.get(camera_id)
@@ -214,10 +234,13 @@ class LiveRun:
             return
         self.books.frames.captured += 1
         source.captured += 1
-        if source.info.live and source.guard.judge(frame, self.clock.now_ns()) is not Freshness.OK:
+        fresh = source.guard.judge(frame, self.clock.now_ns()) if source.info.live else Freshness.OK
+        if fresh is not Freshness.OK:
             self.books.frames.stale += 1  # black, frozen, repeated or too old: never shown to the model
+            source.poor += fresh is not Freshness.STALE
+            source.trouble = POOR_PICTURES[fresh]
             return
-        source.newest_ns = frame.captured_ns
+        source.newest_ns, source.trouble = frame.captured_ns, ""
         source.frames.put(frame)
         self._frame_ready.set()
 
@@ -235,7 +258,7 @@ class LiveRun:
         return True
 
     def _lose(self, camera_id: str, source: _Source, why: str) -> None:
-        source.open, source.lost_ns = False, self.clock.now_ns()
+        source.open, source.lost_ns, source.trouble = False, self.clock.now_ns(), ""
         source.camera.close()
         self.books.event(EventKind.CAMERA_LOST, source.lost_ns, camera_id, why=why)
 
@@ -258,10 +281,15 @@ class LiveRun:
             fault=self._fault(),
             recorder_full=self.books.recorder.full,
             alive=tuple(frame.camera_id for frame in newest),
+            camera_words=", ".join(
+                f"camera {camera_id}: {source.trouble}" for camera_id, source in self._sources.items() if source.trouble
+            ),
         )
         result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
         self._tell(result)
         self._keep_books(frames, replies, result)
+        if newest or result.state_changed:  # a picture that could not be placed on the belt can still be looked at
+            self.scene.put(Scene(self.clock.now_ns(), tuple(newest), result))
 
     def _tell(self, result: StepResult) -> None:
         if self.controller is None:
@@ -280,8 +308,6 @@ class LiveRun:
         if result.state_changed:
             machine = self.loop.machine
             self.books.event(EventKind.STATE, now_ns, state=machine.state.name.lower(), reason=machine.reason)
-        if frames or result.state_changed:
-            self.scene.put(Scene(now_ns, tuple(frames), result))
 
     def _record(self) -> None:
         self.books.recorder.step(self.clock.now_ns())

@@ -178,7 +178,7 @@ class Lockstep:
 
     def _frame(self, number: int) -> list[Frame]:
         captured_ns = self._captured_ns(number)
-        if self._within(self.setup.frozen_camera, captured_ns):
+        if self._within(self.setup.frozen_camera, captured_ns) or self.line.shown_ns(captured_ns) < captured_ns:
             self.books.frames.stale += 1
             return []
         bgr = NO_PICTURE if self.setup.brain is None else self.line.frame_at(captured_ns)

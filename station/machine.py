@@ -91,6 +91,8 @@ class Conditions:
 
     link: LinkState | None  # None: observing only, there is no link
     cameras_live: bool
+    camera_words: str = ""  # what is the matter with them
+    restarted: bool = False  # the controller is a new boot since the last step
     belt_stands: bool = False
     model_trouble: str | None = None  # recognition fails at this moment
     recorder_full: bool = False  # the disk is away or too slow: no room to account for further items
@@ -172,6 +174,8 @@ class Machine:
             self._healthy_since_ns = None
             if self._go(Cause.LOSS, now_ns, loss):
                 self._held_by_loss = True
+            elif conditions.restarted and self._held_by_loss:
+                self.reason = loss  # the silence before it had looked like a cable
         elif self._healthy_since_ns is None:
             self._healthy_since_ns = now_ns
         self._was_armed = conditions.link is LinkState.ARMED
@@ -182,17 +186,22 @@ class Machine:
 
     def _loss(self, conditions: Conditions) -> str | None:
         if not conditions.cameras_live:
-            return "camera lost: no new decisions, decided items still fire"
+            what = conditions.camera_words or "camera lost"
+            return f"{what}: no new decisions, decided items still fire"
         if conditions.model_trouble is not None:
             return f"recognition fails: {conditions.model_trouble}"
         if conditions.recorder_full:
             return "the record is full: no room to account for further items; decided items still fire"
         if conditions.link is None or conditions.link is LinkState.ARMED:
             return None
+        if conditions.restarted:
+            return "the controller restarted: check its power"
+        if conditions.link in (LinkState.CLOSED, LinkState.LOST, LinkState.GREETING):
+            return "the controller does not answer: check cable and power"
         if self._was_armed:
-            return "the controller disarmed itself (lease, reboot or unplugged): check the cable"
+            return "the controller disarmed itself (no lease from this computer, or its E-stop input)"
         if conditions.link is not LinkState.READY:
-            return f"controller {conditions.link.value}: check cable and power"
+            return f"controller {conditions.link.value}"
         return None
 
     def _watch_belt(self, now_ns: int, conditions: Conditions) -> None:

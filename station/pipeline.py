@@ -74,6 +74,7 @@ class Controls:
     fault: str | None = None
     recorder_full: bool = False  # there is no room to account for further items
     alive: tuple[str, ...] = ()  # cameras that gave a frame, also one that could not be placed on the belt
+    camera_words: str = ""  # what is the matter with the cameras
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ class SortLoop:
         self._lease_counter = 0
         self._model_trouble: str | None = None
         self._model_failed_ns = 0
+        self._restarted = False
         self._started_ns: int | None = None
         self._gate_at_mm = max((gate.at_mm for gate in config.gates), default=10_000.0)
 
@@ -174,6 +176,10 @@ class SortLoop:
         """The caller has handed the commands to the link."""
         self.ledger.enqueued(commands, at_ns)
 
+    def model_trouble(self, now_ns: int) -> str | None:
+        """Why recognition fails now, in words; None when it works."""
+        return self._model_trouble if now_ns - self._model_failed_ns < MODEL_REST_NS else None
+
     @property
     def speed_mm_s(self) -> float | None:
         """Belt speed as last seen."""
@@ -191,6 +197,7 @@ class SortLoop:
 
     def _hear(self, replies: Sequence[Reply], now_ns: int) -> list[ItemRecord]:
         records = []
+        self._restarted = any(isinstance(reply, LinkChanged) and reply.new_boot for reply in replies)
         for reply in replies:
             record = self.ledger.hear(reply)
             if record is not None:
@@ -259,10 +266,12 @@ class SortLoop:
         conditions = Conditions(
             link=controls.link,
             cameras_live=self._cameras_live(now_ns),
+            camera_words=controls.camera_words,
+            restarted=self._restarted,
             belt_stands=bool(speeds) and max(speeds) < STANDING_MM_S,
             fault=controls.fault,
             recorder_full=controls.recorder_full,
-            model_trouble=self._model_trouble if now_ns - self._model_failed_ns < MODEL_REST_NS else None,
+            model_trouble=self.model_trouble(now_ns),
         )
         actions = self.machine.step(now_ns, conditions)
         if actions.stop:

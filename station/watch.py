@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge.messages import LinkStatus
 from station.alarms import AlarmBook, AlarmView, Input
 from station.config import StationConfig
 from station.datatypes import OutcomeKind, OutcomeReason
@@ -17,6 +18,7 @@ from station.live import LiveRun
 EVERY_NS = 250_000_000
 DISK_EVERY_NS = 5_000_000_000
 CAMERA_SILENT_NS = 500_000_000
+RESTART_SHOWN_NS = 3_000_000_000
 
 EVENT_OF = {
     Input.RAISE: EventKind.ALARM_RAISED,
@@ -35,6 +37,8 @@ class Watch:
         self._due_ns = 0
         self._disk_due_ns = 0
         self._disk_free: int | None = None
+        self._boot_id: int | None = None  # of the controller
+        self._restarted_ns: int | None = None
 
     def listed(self) -> tuple[AlarmView, ...]:
         return self._book.listed()
@@ -79,12 +83,16 @@ class Watch:
                 camera.id: CameraReading(
                     live=now_ns - run.newest_frame_ns(camera.id) < CAMERA_SILENT_NS,
                     captured=run.captured(camera.id),
+                    poor=run.poor(camera.id),
                     configured_fps=camera.fps,
+                    trouble=run.camera_trouble(camera.id),
                 )
                 for camera in self._config.cameras
             },
             link=status.state if status is not None else None,
             sync_bound_us=status.sync_bound_us if status is not None else None,
+            restarted=self._restarted(status, now_ns),
+            model_trouble=run.loop.model_trouble(now_ns),
             encoder_silent=False,
             outcomes=outcomes,
             decisions=sum(count for (kind, _), count in outcomes.items() if kind is not OutcomeKind.UNCONFIRMED),
@@ -94,6 +102,15 @@ class Watch:
             history_away=recorder.trouble is not None,
             disk_free_bytes=self._free_disk(now_ns),
         )
+
+    def _restarted(self, status: LinkStatus | None, now_ns: int) -> bool:
+        """The controller is another boot than before, since a moment ago: what it held is lost, whatever it does now."""
+        boot_id = status.boot_id if status is not None else None
+        if boot_id is not None and boot_id != self._boot_id:
+            if self._boot_id is not None:
+                self._restarted_ns = now_ns
+            self._boot_id = boot_id
+        return self._restarted_ns is not None and now_ns - self._restarted_ns < RESTART_SHOWN_NS
 
     def _free_disk(self, now_ns: int) -> int | None:
         if now_ns >= self._disk_due_ns:

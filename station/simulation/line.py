@@ -110,6 +110,7 @@ class VirtualLine:
         """The picture exposed around `t_ns`; None while a camera fault lasts."""
         if self.camera_down(t_ns):
             return None
+        t_ns = self.shown_ns(t_ns)
         belt_mm = self.belt.position_mm(t_ns)
         return self._draws().render(belt_mm, self.belt.speed_mm_s(t_ns), t_ns, self.visible_at(t_ns), out)
 
@@ -140,6 +141,14 @@ class VirtualLine:
         return start_ns is not None and any(
             fault.name == "camera" and fault.covers(t_ns, start_ns) for fault in self.options.faults
         )
+
+    def shown_ns(self, t_ns: int) -> int:
+        """The moment a picture taken at `t_ns` shows: an earlier one while the camera repeats its last picture."""
+        start_ns = self.feed_start_ns
+        for fault in self.options.faults:
+            if fault.name == "freeze" and start_ns is not None and fault.covers(t_ns, start_ns):
+                return fault.start_ns(start_ns)
+        return t_ns
 
     def visible_at(self, t_ns: int) -> list[PlacedItem]:
         """Items that any part of the frame may show."""

@@ -139,7 +139,7 @@ def test_the_page_gets_the_keys_it_shows() -> None:
     book.update({"camera_lost": "camera0"}, at(7))
     assert book.listed()[0].to_values() == {
         "alarm_id": "camera_lost",
-        "text": "Camera gives no pictures: camera0",
+        "text": "Camera gives no pictures that can be used: camera0",
         "action": KINDS[0].action,
         "priority": 1,
         "active": True,
