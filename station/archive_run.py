@@ -14,9 +14,14 @@ from typing import Any, TypeAlias
 from firmware_bridge.messages import LinkStatus
 from station.books import Books
 from station.clock import Clock
+from station.config import RecordConfig, StationConfig
+from station.crop_choice import CropChoice, Recogniser
+from station.record.crops import CropStore
 from station.record.history import History, open_history
+from station.record.incidents import incidents_in_report
 from station.record.raw import RawRecord
 from station.record.recorder import Recorder, Sink
+from station.record.retention import Housekeeping, Limits
 from station.record.rows import ItemRow
 from station.record.run_report import FrameCounts, RunEnd, RunFacts, run_report
 
@@ -39,6 +44,28 @@ class RunArchive:
     @property
     def run_id(self) -> int:
         return self.history.run_id
+
+    @property
+    def simulated(self) -> bool:
+        """Only a simulated line has a seed. What it leaves must not mix with what a plant has recorded."""
+        return self.facts.seed is not None
+
+    def tidy_up(self, record: RecordConfig, wall: Clock) -> None:
+        """Forget old runs from now on, a bite at a time on the recorder's thread."""
+        limits = Limits(record.keep_days, record.keep_gib, self.simulated)
+        keeping = Housekeeping(self.history.path.parent, self.history, limits, record.prune_every_min, wall)
+        self.recorder.chores.append(keeping.step)
+
+    def keep_crops(self, recogniser: Recogniser, config: StationConfig) -> Recogniser:
+        """The recogniser, with pictures of items worth a label kept beside the history."""
+        if config.record.crops_mib == 0:
+            return recogniser
+        folder = self.history.path.parent / ("crops-simulated" if self.simulated else "crops")
+        store = CropStore(folder, config.record.crops_mib, self.run_id)
+        self.recorder.chores.append(store.step)
+        crop_margin = config.recognition.crop_margin
+        self.books.crops = CropChoice(recogniser, config.sort, config.record, crop_margin, store.offer)
+        return self.books.crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +137,7 @@ def close_run(archive: RunArchive, ending: Ending, lost: int, duration_s: float,
     )
     report = run_report(archive.facts, end, stored_items(archive.out))
     report["stages_ms"] = None if archive.facts.clock == "virtual" else archive.books.stages()
+    report |= incidents_in_report(archive.history.path, archive.run_id, archive.started_ns)
     archive.history.finish_run(report, wall.utc_ns())
     archive.history.close()
     try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from firmware_bridge.messages import Disarmed, EncoderSilent, LinkChanged, Reply
+from station.crop_choice import CropChoice
 from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
 from station.events import Event, EventKind, Json
 from station.pipeline import StepResult
@@ -31,12 +32,14 @@ class Books:
     recorder: Recorder
     utc_minus_ns: int
     frames: FrameTally = field(default_factory=FrameTally)
+    crops: CropChoice | None = None  # keeps pictures worth a label
     births: int = 0
     looks: int = 0
     to_scheduled_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     slack_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     stage_ms: dict[str, deque[float]] = field(default_factory=dict)
     recent: deque[ItemRecord] = field(default_factory=lambda: deque(maxlen=24))
+    happened: deque[Event] = field(default_factory=lambda: deque(maxlen=24))  # newest last; items are in `recent`
 
     def heard(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
@@ -63,6 +66,8 @@ class Books:
     def settled(self, record: ItemRecord) -> None:
         self.recorder.put(Settled(record))
         self.recent.append(record)
+        if self.crops is not None:
+            self.crops.settled(record, self.utc_minus_ns)
         decision, outcome = record.decision, record.outcome
         if record.scheduled_ns is not None and decision is not None and decision.last_look_ns is not None:
             self.to_scheduled_ms.append((record.scheduled_ns - decision.last_look_ns) / 1e6)
@@ -83,7 +88,10 @@ class Books:
             self.recorder.put(Commanded(command, track_id, at_ns))
 
     def event(self, what: EventKind, at_ns: int, camera_id: str | None = None, **detail: Json) -> None:
-        self.recorder.put(Event(what, at_ns, at_ns + self.utc_minus_ns, None, camera_id, detail))
+        event = Event(what, at_ns, at_ns + self.utc_minus_ns, None, camera_id, detail)
+        self.recorder.put(event)
+        if what not in (EventKind.ITEM_MISSED, EventKind.ITEM_UNCONFIRMED):
+            self.happened.append(event)
 
     def stages(self) -> dict[str, dict[str, float | None]]:
         """p50 and p99 of each stage in the last steps that looked at items."""

@@ -175,7 +175,10 @@ class RecordConfig(Section):
     directory: str = "station-runs"
     keep_days: float = Field(default=30, gt=0, le=3650)
     keep_gib: float = Field(default=5, gt=0.01, le=10_000)
-    crops_mib: float = Field(default=200, ge=0, le=100_000)
+    prune_every_min: float = Field(default=10, ge=1, le=1440)  # how often the two limits are looked at
+    crops_mib: float = Field(default=200, ge=0, le=100_000)  # pictures of items worth a label; 0: none
+    crops_margin: float = Field(default=0.3, ge=0, le=1)  # kept when the second class comes as close as this
+    crops_sample: float = Field(default=0.01, ge=0, le=1)  # share of all items kept by lot
 
 
 class VirtualLineConfig(Section):

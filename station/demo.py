@@ -136,7 +136,7 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     try:
         run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras})
         run.open_link()
-        recogniser = FailingRecogniser(brain.recogniser, times)
+        recogniser = FailingRecogniser(archive.keep_crops(brain.recogniser, config), times)
         loop = build_loop(config, build_views(config), recogniser, clock, config.link.auto_rearm is not False)
         run.begin(loop, brain)
         screen.start()
@@ -210,7 +210,9 @@ def _open(
             faults=[str(fault) for fault in line.faults],
         ),
     )
-    return open_run(out, Path(config.record.directory), facts, clock, wall, wrap)
+    archive = open_run(out, Path(config.record.directory), facts, clock, wall, wrap)
+    archive.tidy_up(config.record, wall)
+    return archive
 
 
 def _judged(

@@ -167,6 +167,7 @@ def _run_on(
     set_thread_counts(config.recognition.threads)
     facts = RunFacts("wall", None, "none", "none", "model", line_parameters(config, sources=list(options.sources)))
     archive = open_run(out, Path(config.record.directory), facts, clock, clock)
+    archive.tidy_up(config.record, clock)
     status, link = "failed", None
     try:
         live = LiveRun(clock, archive.books, _controller(config, port, clock))
@@ -177,6 +178,7 @@ def _run_on(
                 say(f"camera: {warning}")
             live.open_link()
             brain = build_brain(config)
+            brain = replace(brain, recogniser=archive.keep_crops(brain.recogniser, config))
             archive.facts = replace(facts, device=brain.device, backend=brain.backend)
             _begin(options, config, live, brain, clock)
             screen.start()

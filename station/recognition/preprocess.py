@@ -56,6 +56,16 @@ def crop_oriented(bgr: BgrImage, rect: OrientedBox, margin: float, input_px: int
     return np.asarray(cut, np.uint8) if finer == 1 else squash(np.asarray(cut, np.uint8), input_px)
 
 
+def cut_oriented(bgr: BgrImage, rect: OrientedBox, margin: float) -> BgrImage:
+    """The same rectangle at the camera's own scale and aspect: squashed, it is what `crop_oriented` gives."""
+    width = max(8, round(rect.length_px * (1.0 + 2.0 * margin)))
+    height = max(8, round(rect.width_px * (1.0 + 2.0 * margin)))
+    turn = cv2.getRotationMatrix2D((rect.cx_px, rect.cy_px), rect.angle_deg, 1.0)
+    turn[:, 2] += np.array([(width - 1) / 2 - rect.cx_px, (height - 1) / 2 - rect.cy_px])
+    cut = cv2.warpAffine(bgr, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, np.uint8)
+
+
 def to_batch(crops: Sequence[BgrImage]) -> RgbBatch:
     """Square crops of one size as the model's input."""
     rgb = np.stack(crops)[..., ::-1].astype(np.float32)

@@ -3,6 +3,7 @@
 One writer at a time (a lock file says who); readers never wait for it (WAL). Knows SQL; nothing of queues or threads.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,6 +19,9 @@ from station.record.rows import ItemRow, birth_row, interrupted, item_row
 from station.record.schema import ITEM_COLUMNS, JSON_COLUMNS, migrate
 
 FILE_NAME = "history.sqlite"
+BITE_ROWS = 2_000  # deleted in one go: some tens of milliseconds, while items run
+BITE_PAGES = 2_000
+_INCREMENTAL = 2  # auto_vacuum: freed pages go back to the disk when asked, some at a time
 
 _BIRTH = (
     f"INSERT INTO items (run_id, {', '.join(ITEM_COLUMNS)}) VALUES (?{', ?' * len(ITEM_COLUMNS)}) "
@@ -76,21 +80,47 @@ class History:
             return False
         return True
 
-    def forget_runs(self, run_ids: Iterable[int]) -> None:
-        """Delete ended runs with all that belongs to them; the running one is never touched."""
+    def forget_some(self, run_id: int, rows: int = BITE_ROWS) -> bool:
+        """Delete some rows of an ended run; False when none is left. The running one is never touched."""
+        if run_id == self.run_id:
+            return False
+        ended = "EXISTS (SELECT 1 FROM runs WHERE run_id = ? AND ended_utc_ns IS NOT NULL)"
+        some = f"(SELECT track_id FROM items WHERE run_id = ? LIMIT {rows})"
+        others = f"(SELECT event_id FROM events WHERE run_id = ? LIMIT {rows})"
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            for run_id in run_ids:
-                self._db.execute("DELETE FROM runs WHERE run_id = ? AND ended_utc_ns IS NOT NULL", (run_id,))
+            items = self._db.execute(
+                f"DELETE FROM items WHERE run_id = ? AND track_id IN {some} AND {ended}", (run_id, run_id, run_id)
+            )
+            events = self._db.execute(f"DELETE FROM events WHERE event_id IN {others} AND {ended}", (run_id, run_id))
+        return items.rowcount + events.rowcount > 0
+
+    def forget_run(self, run_id: int) -> None:
+        """Delete an ended run and what is left of it; the running one is never touched."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "DELETE FROM runs WHERE run_id = ? AND run_id != ? AND ended_utc_ns IS NOT NULL", (run_id, self.run_id)
+            )
+
+    def items_of(self, run_id: int) -> int:
+        """About how many items a run has: ids rise by one, and the key's end is found at once."""
+        found = self._db.execute("SELECT MAX(track_id) FROM items WHERE run_id = ?", (run_id,)).fetchone()
+        return int(found[0] or 0)
 
     def ended_runs(self) -> list[tuple[int, int, dict[str, Any]]]:
         """(run_id, ended_utc_ns, facts), oldest first."""
         query = "SELECT run_id, ended_utc_ns, facts FROM runs WHERE ended_utc_ns IS NOT NULL ORDER BY run_id"
         return [(run_id, ended, json.loads(facts)) for run_id, ended, facts in self._db.execute(query).fetchall()]
 
-    def give_back_space(self) -> None:
-        """Hand the pages of what was deleted back to the disk. May take seconds: not while items run."""
-        self._db.execute("VACUUM")
+    def give_back_some(self, pages: int = BITE_PAGES) -> bool:
+        """Hand some pages of what was deleted back to the disk; False when there are no more."""
+        free = int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
+        if free == 0 or self._db.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+            return False
+        # As a script: this pragma frees one page per step, and `execute` takes a single step where no row comes.
+        self._db.executescript(f"PRAGMA incremental_vacuum({pages});")
+        return free > pages
 
     def close(self) -> None:
         self._db.close()
@@ -151,6 +181,7 @@ def open_history(directory: Path, now_ns: int, utc_ns: int) -> History:
         ) from error
     try:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+        _able_to_shrink(db)
         db.execute("PRAGMA journal_mode = WAL")
         # A killed process loses nothing; a power cut may lose the last commits, never the file.
         db.execute("PRAGMA synchronous = NORMAL")
@@ -168,6 +199,16 @@ def open_history(directory: Path, now_ns: int, utc_ns: int) -> History:
         lock.close()
         raise
     return history
+
+
+def _able_to_shrink(db: sqlite3.Connection) -> None:
+    """Space can be given back in bites. A file of an earlier program is rewritten once, at a start, never while items run."""
+    if db.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+        return
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if db.execute("PRAGMA page_count").fetchone()[0] > 0:
+        with contextlib.suppress(sqlite3.OperationalError):  # no room for the copy: it stays as it is and can be used
+            db.execute("VACUUM")
 
 
 def read_items(db: sqlite3.Connection, run_id: int, *, only_open: bool = False) -> Iterable[ItemRow]:

@@ -7,7 +7,7 @@ again; what waits for it stays here. Knows nothing of SQL or files; time is an a
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -17,6 +17,7 @@ from station.datatypes import ItemRecord, Track
 from station.events import Event
 
 CAPACITY = 10_000
+ROOM_AGAIN_SHARE = 0.5  # of the capacity: a disk that is just too slow must not make the machine hold and go by turns
 RETRY_AFTER_NS = 500_000_000
 
 
@@ -64,14 +65,21 @@ class _Waiting:
     trouble: str | None = None
 
 
+Chore = Callable[[int], None]
+
+
 class Recorder:
     def __init__(self, sinks: Sequence[Sink], capacity: int = CAPACITY) -> None:
         self._waiting = [_Waiting(sink, []) for sink in sinks]
+        self.chores: list[
+            Chore
+        ] = []  # done after each writing, by the same thread: short, and they see to their own errors
         self._capacity = capacity
         self._lock = threading.Lock()  # guards the queue
         self._writing = threading.Lock()  # guards the sinks: the recorder thread and the last flush
         self._queue: list[Entry] = []
         self._behind = 0  # entries that the slowest sink has not kept yet
+        self._was_full = False
         self.dropped_events = 0
 
     def put(self, entry: Entry) -> None:
@@ -87,8 +95,10 @@ class Recorder:
 
     @property
     def full(self) -> bool:
-        """The machine must hold: no room for further items until the disk is back."""
-        return len(self._queue) + self._behind >= self._capacity
+        """The machine must hold: no room for further items until the disk is back and has kept half of what waits."""
+        least = self._capacity * (ROOM_AGAIN_SHARE if self._was_full else 1.0)
+        self._was_full = self.depth >= least
+        return self._was_full
 
     @property
     def depth(self) -> int:
@@ -101,6 +111,19 @@ class Recorder:
 
     def step(self, now_ns: int) -> None:
         """Give every sink what it has not kept yet. The recorder thread calls this at least every 50 ms."""
+        self._write_all(now_ns)
+        for chore in self.chores:
+            chore(now_ns)
+
+    def flush(self, now_ns: int) -> int:
+        """A last try for every sink, at once. Returns how many entries the slowest of them has lost."""
+        with self._writing:
+            for waiting in self._waiting:
+                waiting.retry_at_ns = 0
+        self._write_all(now_ns)
+        return self._behind
+
+    def _write_all(self, now_ns: int) -> None:
         with self._writing:
             with self._lock:
                 fresh, self._queue = self._queue, []
@@ -111,14 +134,6 @@ class Recorder:
                     _write(waiting, now_ns)
             with self._lock:
                 self._behind = max((len(waiting.entries) for waiting in self._waiting), default=0)
-
-    def flush(self, now_ns: int) -> int:
-        """A last try for every sink, at once. Returns how many entries the slowest of them has lost."""
-        with self._writing:
-            for waiting in self._waiting:
-                waiting.retry_at_ns = 0
-        self.step(now_ns)
-        return self._behind
 
 
 def _write(waiting: _Waiting, now_ns: int) -> None:

@@ -1,17 +1,22 @@
-"""What is old enough to go: runs by age, then the oldest until the rest fits. Done at a start, never while items run.
+"""What is old enough to go: runs by age, then the oldest until the rest fits. Done by the recorder's thread, a bite at a time.
 
-Deletes only a run's own folder directly below the record directory; a folder that a person named elsewhere is theirs.
+Deletes only ended runs, and only a run's own folder directly below the record directory; a folder that a person named
+elsewhere is theirs. A bite is short enough that what items have to say is written in between.
 """
 
 import shutil
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from station.clock import Clock
 from station.record.history import FILE_NAME, History
 
 _DAY_NS = 86_400 * 10**9
+_MINUTE_NS = 60 * 10**9
 _GIB = 2**30
+LEAST_BITE_EVERY_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class KeptRun:
 class Limits:
     keep_days: float
     keep_gib: float
+    simulated_only: bool = False  # a demo must not forget what a plant has recorded in the same directory
 
 
 def too_many(runs: Sequence[KeptRun], others_bytes: int, limits: Limits, now_utc_ns: int) -> list[KeptRun]:
@@ -39,22 +45,73 @@ def too_many(runs: Sequence[KeptRun], others_bytes: int, limits: Limits, now_utc
     return gone
 
 
-def prune(directory: Path, history: History, limits: Limits, now_utc_ns: int) -> list[int]:
-    """Forget what the limits do not keep; the ids of the runs that are gone."""
-    runs = [
-        KeptRun(run_id, ended, folder, _size(folder) if folder else 0)
-        for run_id, ended, facts in history.ended_runs()
-        for folder in (_own_folder(directory, facts.get("out")),)
-    ]
-    gone = too_many(runs, _history_bytes(directory), limits, now_utc_ns)
-    if not gone:
-        return []
-    for run in gone:
+def prune(directory: Path, history: History, limits: Limits, now_utc_ns: int) -> Iterator[int]:
+    """Forget what the limits do not keep, one bite per turn of the iterator; it gives the run that was bitten.
+
+    Raises OSError or sqlite3.Error; what is left is then found by the next pruning.
+    """
+    for run in too_many(*_weighed(directory, history, limits.simulated_only), limits, now_utc_ns):
+        while history.forget_some(run.run_id):
+            yield run.run_id
+        # After its rows: a pruning that ends in between finds the folder again by the run's own row.
         if run.folder is not None:
             shutil.rmtree(run.folder, ignore_errors=True)
-    history.forget_runs(run.run_id for run in gone)
-    history.give_back_space()
-    return [run.run_id for run in gone]
+        history.forget_run(run.run_id)
+        yield run.run_id
+    while history.give_back_some():
+        yield 0
+
+
+class Housekeeping:
+    """Prunes at the start and every few minutes. `step` is a chore of the recorder's thread."""
+
+    def __init__(self, directory: Path, history: History, limits: Limits, every_min: float, wall: Clock) -> None:
+        self._directory = directory
+        self._history = history
+        self._limits = limits
+        self._every_ns = round(every_min * _MINUTE_NS)
+        self._wall = wall  # ages are by the calendar, also when the run's own time is simulated
+        self._due_ns: int | None = None  # None: at once
+        self._bites: Iterator[int] | None = None
+        self._next_bite_ns = 0
+        self.forgotten: list[int] = []  # runs that are gone, in this station's life
+        self.trouble: str | None = None  # why the last pruning ended early
+
+    def step(self, now_ns: int) -> None:
+        """At most one bite; most calls do nothing."""
+        if self._bites is None:
+            if self._due_ns is not None and now_ns < self._due_ns:
+                return
+            self._bites = prune(self._directory, self._history, self._limits, self._wall.utc_ns())
+            self.trouble = None
+        elif now_ns < self._next_bite_ns:
+            return
+        self._next_bite_ns = now_ns + LEAST_BITE_EVERY_NS
+        try:
+            bitten = next(self._bites)
+        except StopIteration:
+            self._bites, self._due_ns = None, now_ns + self._every_ns
+        except (OSError, sqlite3.Error) as error:
+            self._bites, self._due_ns = None, now_ns + self._every_ns
+            self.trouble = str(error)
+        else:
+            if bitten and bitten not in self.forgotten[-1:]:
+                self.forgotten.append(bitten)
+
+
+def _weighed(directory: Path, history: History, simulated_only: bool) -> tuple[list[KeptRun], int]:
+    """The ended runs with what each would give back, and the bytes of everything else below the directory."""
+    # Only a simulated line has a seed.
+    ended = [run for run in history.ended_runs() if not simulated_only or run[2].get("seed") is not None]
+    items = {run_id: history.items_of(run_id) for run_id, _, _ in ended}
+    in_all = sum(items.values()) + history.items_of(history.run_id)
+    bytes_per_item = _history_bytes(directory) / max(in_all, 1)
+    runs = []
+    for run_id, ended_utc_ns, facts in ended:
+        folder = _own_folder(directory, facts.get("out"))
+        rows_bytes = round(items[run_id] * bytes_per_item)
+        runs.append(KeptRun(run_id, ended_utc_ns, folder, rows_bytes + (_size(folder) if folder else 0)))
+    return runs, max(0, _size(directory) - sum(run.size_bytes for run in runs))
 
 
 def _own_folder(directory: Path, out: object) -> Path | None:
@@ -66,7 +123,13 @@ def _own_folder(directory: Path, out: object) -> Path | None:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except OSError:  # it went meanwhile
+            continue
+    return total
 
 
 def _history_bytes(directory: Path) -> int:
