@@ -104,12 +104,13 @@ def golden_picture(seed: int, input_px: int) -> BgrImage:
 def _read(path: Path) -> tuple[ArtifactInfo, dict[str, Tensor], str]:
     try:
         with path.open("rb") as file:
-            head = file.read(4)
+            head = file.read(9)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model. Give a .safetensors file written by `station train`.") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+    # Safetensors open with the length of their header, which may look like anything, and then with its brace.
+    if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
         raise ModelError(
             f"{path}: a pickle or zip archive (.pt, .pth), which could run code and is never loaded. "
             "Give a .safetensors file written by `station train`."

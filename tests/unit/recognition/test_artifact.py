@@ -181,3 +181,14 @@ def test_a_bad_file_is_one_clear_error(copied: Path, spoil: Callable[[Path], obj
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         load_artifact(tmp_path)
+
+
+@pytest.mark.parametrize("opening", [b"\x80", b"PK"])
+def test_a_header_whose_length_looks_like_a_pickle_is_no_pickle(copied: Path, opening: bytes) -> None:
+    data = copied.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    longer = size
+    while not struct.pack("<Q", longer).startswith(opening):
+        longer += 1
+    copied.write_bytes(struct.pack("<Q", longer) + data[8 : 8 + size] + b" " * (longer - size) + data[8 + size :])
+    assert load_artifact(copied).info.temperature == 1.3
