@@ -62,6 +62,8 @@ def run(options: RunOptions, say: Say) -> tuple[dict[str, Any], bool]:
     clock = SystemClock()
     with _opened_cameras(options, clock) as (config, cameras):
         port = _port_of(options, config)
+        if port == "virtual":
+            options = replace(options, screen=replace(options.screen, simulated=True))
         out = run_folder(Path(config.record.directory), options.out, clock.utc_ns())
         with _twin(config, port, out, clock) as actual_port:
             return _run_on(options, config, cameras, actual_port, out, clock, say)

@@ -6,9 +6,9 @@ May fall behind, may drop, never holds up the loop. Knows viewers and the Snapsh
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from firmware_bridge.messages import LinkStatus
+from firmware_bridge.messages import LinkState, LinkStatus
 from station.config import StationConfig
-from station.datatypes import BgrImage, OutcomeKind
+from station.datatypes import BgrImage, Frame, OutcomeKind
 from station.errors import ConfigError
 from station.live import LiveRun, Scene
 from station.machine import Command, State
@@ -25,6 +25,7 @@ MS = 1_000_000
 FPS_SMOOTHING = 0.9
 CAMERA_SILENT_NS = 500 * MS
 PUBLISH_EVERY_NS = 150 * MS
+ANSWERING = (LinkState.READY, LinkState.ARMED)
 NORMAL = (State.EXECUTE, State.IDLE, State.STARTING)
 COMMANDS = frozenset(command.value for command in Command)
 
@@ -163,7 +164,7 @@ class Screen:
     def _page_facts(self) -> PageFacts:
         run, status = self._run, self._status()
         slack = list(run.books.slack_ms)
-        speed_mm_s = run.loop.speed_mm_s
+        speed_mm_s = run.loop.speed_mm_s if self._belt_is_known(status) else None
         return PageFacts(
             state_number=int(run.loop.machine.state),
             state_since_ns=run.loop.machine.since_ns,
@@ -177,7 +178,15 @@ class Screen:
             link_retries=status.retries if status is not None else 0,
             recent=tuple(run.books.recent),
             alarms=self._watch.listed(),
+            events=tuple(reversed(run.books.happened)),
         )
+
+    def _belt_is_known(self, status: LinkStatus | None) -> bool:
+        """Not while the encoder is behind a link that does not answer: the last speed would look like the speed."""
+        if self._run.controller is None or status is None or status.state in ANSWERING:
+            return True
+        capabilities = self._run.controller.capabilities()
+        return capabilities is not None and not capabilities.has_count
 
     def _stop(self, command: str, who: str) -> None:
         """STOP or ABORT, on the panel's own thread for it: outputs off, and the machine told, whatever the screen does.
@@ -204,7 +213,7 @@ class Screen:
         """The scene in the words of the screen."""
         run, machine = self._run, self._run.loop.machine
         for frame in scene.frames:
-            self._note_camera(frame.camera_id, frame.captured_ns, self._items(scene, frame.camera_id))
+            self._note_camera(frame.camera_id, frame.captured_ns, self._items(scene, frame))
         status = self._status()
         p50, p99 = run.books.latency_p50_p99_ms()
         return Snapshot(
@@ -223,12 +232,13 @@ class Screen:
             cameras={camera_id: seen.camera for camera_id, seen in self._seen.items()},
         )
 
-    def _items(self, scene: Scene, camera_id: str) -> tuple[SeenItem, ...]:
+    def _items(self, scene: Scene, frame: Frame) -> tuple[SeenItem, ...]:
+        """What was seen in this very frame; in one that could not be placed on the belt nothing was."""
         items = []
         # An item given up when it was decided is still in view: it must not look as if it had been let pass.
         outcomes = {record.outcome.track_id: record.outcome for record in tuple(self._run.books.recent)}
         for track in scene.result.tracks:
-            if track.camera_id != camera_id:
+            if track.camera_id != frame.camera_id or track.last_seen_ns != frame.captured_ns:
                 continue
             item = seen_item(
                 track,
