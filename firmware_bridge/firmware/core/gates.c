@@ -48,9 +48,15 @@ bool sc_gate_may_open(const sc_core *core, uint8_t gate, uint64_t now_us) {
     return now_us >= state->off_us + core->config.gate[gate].min_gap_us;
 }
 
-/* Opens new parts in the history of every gate. */
+/* Opens new parts in the history of every gate. After a leap of the clock (or its wrap) the history begins anew: it would
+ * otherwise be walked through part by part. */
 void sc_duty_tick(sc_core *core, uint64_t now_us) {
-    while (now_us >= core->duty_part_ends_us) {
+    uint64_t overdue_us = now_us - core->duty_part_ends_us;
+    if (overdue_us < (uint64_t)INT64_MAX && overdue_us > 2u * (uint64_t)DUTY_PART_US * SC_DUTY_BUCKETS) {
+        for (uint8_t g = 0; g < core->gates; g++) memset(core->gate[g].duty, 0, sizeof core->gate[g].duty);
+        core->duty_part_ends_us = now_us + (uint32_t)DUTY_PART_US;
+    }
+    while ((int64_t)(now_us - core->duty_part_ends_us) >= 0) {
         for (uint8_t g = 0; g < core->gates; g++)
             if (core->on & sc_bit(g)) account(core, g, core->duty_part_ends_us);
         core->duty_bucket = (uint8_t)((core->duty_bucket + 1u) % SC_DUTY_BUCKETS);
