@@ -19,15 +19,38 @@ from training.dataset import PictureSet
 DEFAULT_CACHE = Path(".cache/pictures")
 
 
+class Squares:
+    """Some rows of a memory-mapped array, (N, S, S, 3) BGR: a part of a cache costs neither disk nor memory."""
+
+    def __init__(self, stored: NDArray[np.uint8], at: NDArray[np.int64]) -> None:
+        self.stored, self.at = stored, at
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.asarray(self.stored[self.at[rows]], np.uint8)
+
+    @property
+    def side_px(self) -> int:
+        return int(self.stored.shape[1])
+
+
 @dataclass(frozen=True)
 class Cache:
     """Readable pictures only; `rows` says where each stood in the set it was made from."""
 
-    images: NDArray[np.uint8]  # (N, S, S, 3), BGR, memory-mapped
+    images: Squares
     labels: NDArray[np.int64]
     rows: NDArray[np.int64]
     pictures: PictureSet  # the readable ones, in step with images
     unreadable: tuple[str, ...]
+    name: str  # of the file behind the images: what is in it and how large
+
+    def take(self, rows: NDArray[np.int64]) -> "Cache":
+        """A part, on the same file."""
+        squares = Squares(self.images.stored, self.images.at[rows])
+        return Cache(squares, self.labels[rows], self.rows[rows], self.pictures.take(rows), self.unreadable, self.name)
 
 
 def open_cache(pictures: PictureSet, side_px: int, folder: Path = DEFAULT_CACHE) -> Cache:
@@ -40,11 +63,12 @@ def open_cache(pictures: PictureSet, side_px: int, folder: Path = DEFAULT_CACHE)
     bad = set(known["unreadable_rows"])
     rows = np.array([row for row in range(len(pictures.pictures)) if row not in bad], np.int64)
     return Cache(
-        images=np.load(stem.with_suffix(".npy"), mmap_mode="r")[: len(rows)],
+        images=Squares(np.load(stem.with_suffix(".npy"), mmap_mode="r"), np.arange(len(rows))),
         labels=pictures.labels[rows],
         rows=rows,
         pictures=pictures.take(rows),
         unreadable=tuple(str(pictures.pictures[row].path) for row in sorted(bad)),
+        name=stem.name,
     )
 
 

@@ -2,14 +2,16 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from station.errors import ConfigError
 from training.cache import DEFAULT_CACHE, Cache, decode, open_cache
+from training.data_page import write_data_page
 from training.dataset import PictureSet, hold_out_blocks, read_tree
 from training.duplicates import Pair, same_pictures, thumbnails
+from training.label_review import SEEN_PX, find_suspects, write_suspects
 
 CHECK_PX = 64
 LISTED = 500
@@ -19,10 +21,13 @@ LISTED = 500
 class CheckJob:
     data: Path
     cache: Path = DEFAULT_CACHE
+    backbone: str | None = None  # weights that look for suspect labels; None: nobody looks
+    arch: str = "resnet18"
+    page: Path | None = None  # HTML to write; the table of suspects goes beside it
 
 
 def check(job: CheckJob) -> dict[str, Any]:
-    """Counts, unreadable files, wrong names, copies and contradicting labels. `ok` is false for what harms training."""
+    """Counts, unreadable and misnamed files, copies, contradicting and suspect labels; `ok`: nothing harms training."""
     tree = read_tree(job.data)
     parts = {"train": tree.train} | ({"test": tree.test} if tree.test else {})
     caches = {name: open_cache(part, CHECK_PX, job.cache) for name, part in parts.items()}
@@ -34,18 +39,39 @@ def check(job: CheckJob) -> dict[str, Any]:
     unreadable = [name for cache in caches.values() for name in cache.unreadable]
     contradictions = [pair for pair in (*copies, *across) if pair["label"] != pair["other_label"]]
     small = [label for label, n in counts(tree.train).items() if n < 50]
-    return {
+    report = {
         "schema": "station.data_check/1",
         "ok": not unreadable and not contradictions and not small,
         "counts": {name: counts(part) for name, part in parts.items()},
         "unreadable": unreadable,
         "misnamed": sum(misnamed(picture.path) for part in parts.values() for picture in part.pictures),
+        "exact_copies_within_train": exact_copies(tree.train),
         "copies_within_train": len(copies),
         "copies_of_test_in_train": len({pair["file"] for pair in across}),
         "contradicting_labels": contradictions[:LISTED],
-        "copies": [*across, *copies][:LISTED],
+        "copies": [pair | {"across": True} for pair in across[:LISTED]]
+        + [pair | {"across": False} for pair in copies[:LISTED]],
         "labels_with_few_pictures": small,
+        "suspect_labels": None if job.backbone is None else suspect_labels(job, tree.train),
     }
+    if job.page is not None:
+        write_data_page(job.page, report)
+    return report
+
+
+def exact_copies(part: PictureSet) -> int:
+    """Files of TRAIN that are another one byte for byte."""
+    return len(part.pictures) - len({picture.sha256 for picture in part.pictures})
+
+
+def suspect_labels(job: CheckJob, part: PictureSet) -> list[dict[str, Any]]:
+    assert job.backbone is not None
+    cache = open_cache(part, SEEN_PX, job.cache)
+    found = find_suspects(cache, job.backbone, job.arch, job.cache)
+    if job.page is not None:
+        job.page.parent.mkdir(parents=True, exist_ok=True)
+        write_suspects(job.page.with_suffix(".csv"), found, cache.pictures)
+    return [{"file": str(cache.pictures.pictures[one.row].path)} | asdict(one) for one in found]
 
 
 def counts(part: PictureSet) -> dict[str, int]:

@@ -119,6 +119,11 @@ def blocks_of(labels: Sequence[int] | np.ndarray, n_blocks: int = N_BLOCKS) -> n
     return blocks
 
 
+def fold_of_blocks(labels: np.ndarray, n_folds: int) -> np.ndarray:
+    """The fold of each picture: runs of neighbouring blocks, so that few searches are cut in two."""
+    return blocks_of(labels) % N_BLOCKS * n_folds // N_BLOCKS
+
+
 def hold_out_blocks(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(kept, held out): whole blocks, the same number from each class."""
     blocks = blocks_of(labels)

@@ -29,7 +29,7 @@ def thumbnails(cache: Cache) -> NDArray[np.float32]:
     """(N, 3072), values 0..255."""
     thumbs = np.empty((len(cache.labels), THUMB_PX * THUMB_PX * 3), np.float32)
     for row in range(len(thumbs)):
-        thumbs[row] = squash(np.ascontiguousarray(cache.images[row]), THUMB_PX).ravel()
+        thumbs[row] = squash(cache.images[row], THUMB_PX).ravel()
     return thumbs
 
 

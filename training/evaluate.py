@@ -1,6 +1,7 @@
 """How good a model is on a folder of pictures, with the doubt stated. Knows metrics and artifacts, not training."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,42 @@ import numpy as np
 import torch
 
 from station.errors import ConfigError
-from station.intervals import Interval, wilson
-from station.recognition.artifact import load_artifact
-from training import metrics
+from station.intervals import wilson
+from station.recognition.artifact import LoadedModel, load_artifact
+from training import metrics, thresholds
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, blocks_of, read_exclusions, read_folder, subfolder
 from training.duplicates import same_pictures, thumbnails
+from training.thresholds import bounds
 from training.train import predict
 
 SCHEMA = "station.evaluate/1"
 WORST = 50
+GRID = 24
+# Lists and drawings' points: they belong to metrics.json, not into every copy of the weights.
+LONG = ("worst", "grid", "unreadable_files", "purity_recovery", "reject_curve", "reliability", "holdout")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What held-out pictures promised: purity and recovery per label and threshold, accuracy per share decided."""
+
+    purity_recovery: dict[str, list[dict[str, float]]]
+    reject_curve: list[dict[str, float]]
+
+
+NOTHING_HELD = Held({}, [])
+
+
+def held_out(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], temperature: float) -> Held:
+    probabilities = metrics.softmax(logits, temperature)
+    curve = metrics.purity_recovery(probabilities, labels, classes)
+    return Held(curve, thresholds.reject_curve(probabilities, labels))
+
+
+def promised(loaded: LoadedModel) -> Held:
+    """What the artifact says its held-out pictures promised."""
+    return Held(loaded.info.curve, loaded.info.metrics.get("holdout", {}).get("reject_curve", []))
 
 
 @dataclass(frozen=True)
@@ -26,6 +53,7 @@ class EvaluateJob:
     data: Path  # class folders, or a tree whose TEST/ is used
     exclude: Path | None = None  # names to leave out, one a line
     duplicates: bool = False  # also judge without the pictures that stand in TRAIN/
+    against: str | None = None  # another model, on the same pictures
     device: str = "cpu"
     cache: Path = DEFAULT_CACHE
 
@@ -40,7 +68,8 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
     if not len(cache.labels):
         raise ConfigError(f"{job.data}: no readable picture.")
     logits = predict(loaded.model, cache, info.input_px, torch.device(job.device), half=False)
-    report = report_of(logits, cache, info.classes, info.temperature, len(tested.pictures) - len(kept.pictures))
+    report = report_of(logits, cache, info.classes, info.temperature, promised(loaded))
+    report["excluded"] = len(tested.pictures) - len(kept.pictures)
     report["model"] = {
         "path": str(loaded.path),
         "sha256": loaded.file_sha256,
@@ -49,7 +78,10 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
     }
     report["worst"] = worst_errors(logits, cache, info.classes, info.temperature)
     if job.duplicates:
-        report["without_duplicates"] = deduplicated(job, logits, cache)
+        known = open_cache(read_folder(train_of(job.data)), cache.images.side_px, job.cache)
+        report["without_duplicates"] = deduplicated(logits, cache, [known])
+    if job.against is not None:
+        report["against"] = compared(job, kept, logits.argmax(axis=1) == cache.labels)
     return report
 
 
@@ -60,16 +92,30 @@ def without(pictures: PictureSet, exclude: Path | None) -> PictureSet:
     return pictures.take([row for row, picture in enumerate(pictures.pictures) if picture.path.name not in names])
 
 
-def deduplicated(job: EvaluateJob, logits: np.ndarray, cache: Cache) -> dict[str, Any]:
-    """The accuracy on pictures of which TRAIN holds no copy."""
-    train = subfolder(job.data, "train")
+def train_of(data: Path) -> Path:
+    train = subfolder(data, "train")
     if train is None:
-        raise ConfigError(f"{job.data}: --duplicates needs TRAIN/ beside TEST/.")
-    known = open_cache(read_folder(train), int(cache.images.shape[1]), job.cache)
-    copies = {pair.row for pair in same_pictures(thumbnails(cache), thumbnails(known))}
+        raise ConfigError(f"{data}: --duplicates needs TRAIN/ beside TEST/.")
+    return train
+
+
+def deduplicated(logits: np.ndarray, cache: Cache, known: Sequence[Cache]) -> dict[str, Any]:
+    """The accuracy on pictures of which none of the `known` is a copy."""
+    mine = thumbnails(cache)
+    copies = {pair.row for other in known for pair in same_pictures(mine, thumbnails(other))}
     fresh = np.array([row not in copies for row in range(len(cache.labels))])
     right = logits.argmax(axis=1) == cache.labels
     return {"copies": len(copies), "accuracy": bounds(wilson(int(right[fresh].sum()), int(fresh.sum())))}
+
+
+def compared(job: EvaluateJob, kept: PictureSet, right: np.ndarray) -> dict[str, Any]:
+    """McNemar's test against another model on the same pictures."""
+    other = load_artifact(job.against or "")
+    if other.info.classes != kept.classes:
+        raise ConfigError(f"--against {job.against}: knows {list(other.info.classes)}, not {list(kept.classes)}.")
+    cache = open_cache(kept, other.info.input_px, job.cache)
+    theirs = predict(other.model, cache, other.info.input_px, torch.device(job.device), half=False)
+    return {"path": str(other.path), **metrics.mcnemar(right, theirs.argmax(axis=1) == cache.labels)}
 
 
 def worst_errors(
@@ -91,6 +137,26 @@ def worst_errors(
     ]
 
 
+def grid_of(logits: np.ndarray, cache: Cache, classes: tuple[str, ...], temperature: float) -> list[dict[str, Any]]:
+    """Pictures at equal steps through the set: a look at what it is like, right and wrong as they come."""
+    probabilities, predicted = metrics.softmax(logits, temperature), logits.argmax(axis=1)
+    step = max(1, len(cache.labels) // GRID)
+    return [
+        {
+            "row": row,
+            "label": classes[cache.labels[row]],
+            "called": classes[predicted[row]],
+            "confidence": float(probabilities[row].max()),
+        }
+        for row in range(step // 2, len(cache.labels), step)
+    ]
+
+
+def brief(report: dict[str, Any]) -> dict[str, Any]:
+    """What an artifact carries of its own report."""
+    return {key: value for key, value in report.items() if key not in LONG}
+
+
 def failed_recalls(report: dict[str, Any], wanted: dict[str, float]) -> list[str]:
     """One sentence per label whose recall is below what was asked for."""
     failures = []
@@ -104,9 +170,9 @@ def failed_recalls(report: dict[str, Any], wanted: dict[str, float]) -> list[str
 
 
 def report_of(
-    logits: np.ndarray, cache: Cache, classes: tuple[str, ...], temperature: float, excluded: int = 0
+    logits: np.ndarray, cache: Cache, classes: tuple[str, ...], temperature: float, held: Held = NOTHING_HELD
 ) -> dict[str, Any]:
-    """Everything there is to say about these logits of these pictures."""
+    """Everything there is to say about these logits of these pictures; `held` is where thresholds come from."""
     labels, predicted = cache.labels, logits.argmax(axis=1)
     right, probabilities = predicted == labels, metrics.softmax(logits, temperature)
     table = metrics.confusion(labels, predicted, len(classes))
@@ -118,7 +184,6 @@ def report_of(
         "n": n,
         "unreadable": unreadable,
         "unreadable_files": [Path(name).name for name in cache.unreadable],
-        "excluded": excluded,
         "accuracy": bounds(wilson(int(right.sum()), n)),
         "accuracy_by_block_bootstrap": {"low": low, "high": high},
         "accuracy_unreadable_wrong": bounds(wilson(int(right.sum()), n + unreadable)),
@@ -130,6 +195,12 @@ def report_of(
         "auc": {name: metrics.area_under_curve(probabilities[:, at], labels == at) for at, name in enumerate(classes)},
         "per_class": {name: class_scores(table, at) for at, name in enumerate(classes)},
         "per_block": block_scores(right, labels, blocks, classes),
+        "reliability": metrics.reliability(probabilities, labels),
+        "purity_recovery": metrics.purity_recovery(probabilities, labels, classes),
+        "working_points": thresholds.working_points(held.purity_recovery, probabilities, labels, classes),
+        "reject_curve": thresholds.reject_curve(probabilities, labels),
+        "rejecting": thresholds.rejecting(held.reject_curve, probabilities, labels),
+        "holdout": {"purity_recovery": held.purity_recovery, "reject_curve": held.reject_curve},
     }
 
 
@@ -152,8 +223,3 @@ def block_scores(
         at = blocks == block
         rows.append({"label": classes[int(labels[at][0])], "n": int(at.sum()), "accuracy": float(right[at].mean())})
     return rows
-
-
-def bounds(interval: Interval) -> dict[str, Any]:
-    """nan is no JSON: what was not counted is null."""
-    return {key: None if value != value else value for key, value in asdict(interval).items()}

@@ -6,9 +6,11 @@ layer, so what is trained here runs like any other model.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -22,8 +24,11 @@ from station.recognition.artifact import artifact_path
 from station.recognition.model import build_model, head_of
 from training.augment import to_input
 from training.cache import Cache
+from training.dataset import fold_of_blocks
 
+Views: TypeAlias = NDArray[np.float32]  # (views, N, features)
 BATCH = 128
+N_FOLDS = 5
 
 
 def read_backbone(name_or_path: str, arch: str, n_classes: int) -> tuple[nn.Module, str]:
@@ -55,23 +60,22 @@ class Features:
         self.model, self.key, self.folder, self.device = model.to(device), key, folder, device
 
     def of(self, cache: Cache, side_px: int, mirrored: bool) -> NDArray[np.float32]:
-        """(N, features)."""
-        name = f"{self.key}-{cache.pictures.fingerprint()}-{cache.images.shape[1]}-{side_px}-{mirrored}"
+        """(N, features). What is kept is the whole file behind the cache: another hold-out costs nothing more."""
+        name = f"{self.key}-{cache.name}-{side_px}-{mirrored}"
         path = self.folder / f"features-{hashlib.sha256(name.encode()).hexdigest()[:24]}.npy"
-        if path.exists():
-            return np.asarray(np.load(path))
-        with headless(self.model) as backbone:
-            rows = np.concatenate([self._run(backbone, images, side_px, mirrored) for images in _chunks(cache)])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{os.getpid()}-{path.name}")
-        np.save(partial, rows)
-        partial.replace(path)
-        return rows
+        if not path.exists():
+            stored = cache.images.stored
+            with headless(self.model) as backbone:
+                rows = np.concatenate([self._run(backbone, images, side_px, mirrored) for images in _chunks(stored)])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{os.getpid()}-{path.name}")
+            np.save(partial, rows)
+            partial.replace(path)
+        return np.asarray(np.load(path)[cache.images.at])
 
-    def views(self, cache: Cache, sides_px: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Every picture at every size, as it is and mirrored, with its label."""
-        rows = [self.of(cache, side, mirrored) for side in sides_px for mirrored in (False, True)]
-        return np.concatenate(rows), np.tile(cache.labels, len(rows))
+    def views(self, cache: Cache, sides_px: tuple[int, ...]) -> Views:
+        """(views, N, features): every picture at every size, as it is and mirrored."""
+        return np.stack([self.of(cache, side, mirrored) for side in sides_px for mirrored in (False, True)])
 
     @torch.inference_mode()
     def _run(self, backbone: nn.Module, images: Tensor, side_px: int, mirrored: bool) -> NDArray[np.float32]:
@@ -81,15 +85,35 @@ class Features:
         return features.float().cpu().numpy()
 
 
-def fit_head(
-    features: NDArray[np.float32], labels: NDArray[np.int64], weights: Tensor, l2: float
-) -> tuple[Tensor, Tensor]:
-    """(weight, bias) of multinomial logistic regression on standardised features, folded back to raw ones."""
-    x = torch.from_numpy(features)
+@dataclass(frozen=True)
+class Head:
+    """Of standardised features: `weight` and `bias` as they were fitted, and what standardised them."""
+
+    weight: Tensor  # (classes, features)
+    bias: Tensor  # (classes,)
+    mean: Tensor  # (features,)
+    scale: Tensor  # (features,)
+
+    def logits(self, views: Views) -> NDArray[np.float32]:
+        """(N, classes), the mean over the views: of a linear layer that is the layer of the mean."""
+        x = (torch.from_numpy(views).mean(0) - self.mean) / self.scale
+        return np.asarray((x @ self.weight.T + self.bias).numpy())
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """(weight, bias) for raw features."""
+        weight = self.weight / self.scale
+        return weight, self.bias - weight @ self.mean
+
+
+def fit_head(views: Views, labels: NDArray[np.int64], weights: Tensor, l2: float, start: Head | None = None) -> Head:
+    """The optimum of multinomial logistic regression over all views; `start` only shortens the way."""
+    x = torch.from_numpy(views.reshape(-1, views.shape[-1]))
     mean, scale = x.mean(0), x.std(0).clamp_min(1e-6)
-    x, y = (x - mean) / scale, torch.from_numpy(labels)
-    weight = torch.zeros(len(weights), x.shape[1], requires_grad=True)
-    bias = torch.zeros(len(weights), requires_grad=True)
+    x, y = (x - mean) / scale, torch.from_numpy(labels).repeat(len(views))
+    weight = start.weight.clone() if start else torch.zeros(len(weights), x.shape[1])
+    bias = start.bias.clone() if start else torch.zeros(len(weights))
+    weight.requires_grad_(True)
+    bias.requires_grad_(True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, history_size=20, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -99,9 +123,37 @@ def fit_head(
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        folded = weight / scale
-        return folded, bias - folded @ mean
+    return Head(weight.detach(), bias.detach(), mean, scale)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How strong the head's L2 shall be, and what was seen of each: (l2, accuracy, its standard error)."""
+
+    l2: float
+    tried: tuple[tuple[float, float, float], ...]
+
+
+def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidates: Sequence[float]) -> Choice:
+    """By folds of whole blocks: the strongest that is no worse than the best by more than a standard error.
+
+    The pictures to come are of searches (or days) that no fold holds: what only just wins here is too weak there.
+    """
+    strongest_first = sorted(candidates, reverse=True)
+    if len(strongest_first) == 1:
+        return Choice(strongest_first[0], ())
+    folds = fold_of_blocks(labels, N_FOLDS)
+    right = np.zeros((len(strongest_first), N_FOLDS))
+    for fold in range(N_FOLDS):
+        learn, judge, head = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold), None
+        for row, l2 in enumerate(strongest_first):
+            head = fit_head(views[:, learn], labels[learn], weights, l2, head)
+            right[row, fold] = (head.logits(views[:, judge]).argmax(1) == labels[judge]).mean()
+    means, errors = right.mean(1), right.std(1, ddof=1) / np.sqrt(N_FOLDS)
+    best = int(means.argmax())
+    chosen = next(row for row in range(len(means)) if means[row] >= means[best] - errors[best])
+    tried = tuple((l2, float(means[row]), float(errors[row])) for row, l2 in enumerate(strongest_first))
+    return Choice(strongest_first[chosen], tried)
 
 
 def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:
@@ -123,6 +175,6 @@ def headless(model: nn.Module) -> Iterator[nn.Module]:
         setattr(parent, name.rpartition(".")[2], head)
 
 
-def _chunks(cache: Cache) -> Iterator[Tensor]:
-    for begin in range(0, len(cache.labels), BATCH):
-        yield torch.from_numpy(np.array(cache.images[begin : begin + BATCH]))
+def _chunks(stored: NDArray[np.uint8]) -> Iterator[Tensor]:
+    for begin in range(0, len(stored), BATCH):
+        yield torch.from_numpy(np.array(stored[begin : begin + BATCH]))

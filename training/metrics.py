@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,14 +33,39 @@ def confusion(labels: Ints, predicted: Ints, n_classes: int) -> Ints:
     return np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
-def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 15) -> float:
+def reliability(probabilities: Floats, labels: Ints, bins: int = 15) -> list[dict[str, float]]:
+    """Per bin of confidence that holds pictures: mean confidence, share that was right, number."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)
+    return [
+        {
+            "confidence": float(confidence[which == b].mean()),
+            "accuracy": float(right[which == b].mean()),
+            "n": int((which == b).sum()),
+        }
+        for b in np.unique(which)
     ]
-    return float(sum(gaps))
+
+
+def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 15) -> float:
+    """ECE: by how much confidence and accuracy differ, bins weighted by their pictures (Guo 2017)."""
+    rows = reliability(probabilities, labels, bins)
+    return float(sum(abs(row["accuracy"] - row["confidence"]) * row["n"] for row in rows) / max(len(labels), 1))
+
+
+def mcnemar(right: NDArray[np.bool_], other_right: NDArray[np.bool_]) -> dict[str, float]:
+    """Do two models differ on the same pictures? Exact two-sided binomial test of those only one got right (McNemar 1947)."""
+    only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
+    p = float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
+    return {
+        "n": len(right),
+        "accuracy": float(right.mean()),
+        "other_accuracy": float(other_right.mean()),
+        "only_this_right": only,
+        "only_other_right": only_other,
+        "p": p,
+    }
 
 
 def area_under_curve(scores: Floats, positive: NDArray[np.bool_]) -> float:

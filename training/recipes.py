@@ -40,8 +40,9 @@ class Recipe(Section):
     holdout_share: float = Field(ge=0, lt=1)  # of blocks, for temperature and thresholds
     extra_share: float = Field(default=1.0, gt=0, le=1)  # of the extra pictures, drawn anew each epoch
     backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
-    l2: float = Field(default=0.03, gt=0)  # of a frozen backbone's head
+    l2: tuple[float, ...] = Field(default=(0.03,), min_length=1)  # of a frozen backbone's head; of several, by folds
     views_px: tuple[int, ...] = ()  # of a frozen backbone's pictures, each also mirrored
+    judge_views_px: tuple[int, ...] = ()  # a second score: the mean over these sizes, each also mirrored
     augment: Augment = Augment()
 
     @property

@@ -8,7 +8,7 @@ import ctypes
 import json
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ import torch
 from torch import nn
 
 from station.errors import ConfigError
+from station.intervals import wilson
 from station.recognition.artifact import DEFAULT, ArtifactInfo, save_artifact
 from training import metrics
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
 from training.distributed import join_world, leave_world
-from training.evaluate import report_of, worst_errors
-from training.frozen import Features, fit_head, read_backbone, set_head
+from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
+from training.frozen import Features, choose_l2, fit_head, read_backbone, set_head
+from training.predictions import write_predictions
 from training.recipes import Recipe, read_recipe
 from training.report import write_report
-from training.train import Pictures, Plan, Run, class_weights, fit, predict, watched
+from training.train import Pictures, Plan, Run, class_weights, fit, predict, predict_views, watched
 
 HONEST, PAPER = "honest", "paper"
 PAPER_L2 = (0.01, 0.03, 0.1, 0.3)
@@ -63,8 +65,8 @@ def train(job: TrainJob) -> dict[str, Any]:
     if world.leads:
         run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
     best = BestOnTest(run, test) if job.protocol == PAPER else None
-    model = learned(run, pictures, job, best)
-    facts = training_facts(job, recipe, pictures)
+    model, found = learned(run, pictures, job, best)
+    facts = training_facts(job, recipe, pictures) | found
     facts |= {"wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
     if best is not None:
         model, facts = best.model or model, facts | {"test_by_epoch": best.accuracies}
@@ -75,28 +77,30 @@ def train(job: TrainJob) -> dict[str, Any]:
     return result
 
 
-def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> nn.Module:
-    """The three kinds of recipe: from nothing, head only, head first and then all."""
-    watch = best.look if best else None
-    if run.recipe.kind == "scratch":
+def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> tuple[nn.Module, dict[str, Any]]:
+    """The three kinds of recipe: from nothing, head only, head first and then all. And what was found on the way."""
+    watch, recipe = best.look if best else None, run.recipe
+    if recipe.kind == "scratch":
         if job.backbone is not None:
             raise ConfigError("--backbone belongs to the recipes ortl and finetune; `or` starts from nothing.")
-        return fit(run, pictures, Plan(resume=job.resume, after_epoch=watch))
-    recipe = run.recipe
+        return fit(run, pictures, Plan(resume=job.resume, after_epoch=watch)), {}
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
-    features = Features(model, key, job.cache, run.device)
-    rows, labels = features.views(pictures.train, recipe.views_px)
-    weights = class_weights(pictures, recipe)
-    # The paper keeps what did best on TEST; an honest run has its strength fixed in the recipe.
-    for trial, l2 in enumerate(PAPER_L2 if best and recipe.kind == "frozen" else (recipe.l2,), start=1):
-        set_head(model, *fit_head(rows, labels, weights, l2))
-        if run.world.leads:
-            run.log({"event": "head", "l2": l2} | watched(model, pictures, run))
-        if watch and recipe.kind == "frozen":
-            watch(trial, model)
+    views = Features(model, key, job.cache, run.device).views(pictures.train, recipe.views_px)
+    labels, weights = pictures.train.labels, class_weights(pictures, recipe)
+    if best and recipe.kind == "frozen":
+        # The paper keeps what did best on TEST; an honest run has its strength from folds of TRAIN.
+        for trial, l2 in enumerate(PAPER_L2, start=1):
+            set_head(model, *fit_head(views, labels, weights, l2).folded())
+            best.look(trial, model)
+        return model, {}
+    choice = choose_l2(views, labels, weights, recipe.l2)
+    set_head(model, *fit_head(views, labels, weights, choice.l2).folded())
+    found = {"head": {"l2": choice.l2, "tried": [list(row) for row in choice.tried]}}
+    if run.world.leads:
+        run.log({"event": "head"} | found["head"] | watched(model, pictures, run))
     if recipe.kind == "frozen":
-        return model
-    return fit(run, pictures, Plan(model, job.resume, watch))
+        return model, found
+    return fit(run, pictures, Plan(model, job.resume, watch)), found
 
 
 class BestOnTest:
@@ -130,12 +134,14 @@ def settled_recipe(job: TrainJob) -> Recipe:
 def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
     tree = with_test(read_tree(job.data), job.seed)
     assert tree.test is not None
-    kept, held = hold_out_blocks(tree.train.labels, recipe.holdout_share, job.seed)
-    extra = merged([read_folder(folder, tree.train.classes) for folder in job.extra])
     side_px, cache = recipe.cache_px, job.cache
+    # One file for the whole of TRAIN, whatever is held out of it.
+    whole = open_cache(tree.train, side_px, cache)
+    kept, held = hold_out_blocks(whole.labels, recipe.holdout_share, job.seed)
+    extra = merged([read_folder(folder, tree.train.classes) for folder in job.extra])
     pictures = Pictures(
-        train=open_cache(tree.train.take(kept), side_px, cache),
-        holdout=open_cache(tree.train.take(held), side_px, cache) if len(held) else None,
+        train=whole.take(kept),
+        holdout=whole.take(held) if len(held) else None,
         extra=open_cache(extra, side_px, cache) if extra else None,
         classes=tree.train.classes,
     )
@@ -161,33 +167,63 @@ def merged(sets: list[PictureSet]) -> PictureSet | None:
 def finish(run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any]) -> dict[str, Any]:
     """Temperature and curve from the held-out blocks, TEST once, then the artifact."""
     recipe, classes = run.recipe, pictures.classes
-    temperature, curve = 1.0, {}
+    temperature, held = 1.0, NOTHING_HELD
     if pictures.holdout is not None:
         logits, labels = predict(model, pictures.holdout, recipe.input_px, run.device), pictures.holdout.labels
         temperature = metrics.fit_temperature(logits, labels)
-        curve = metrics.purity_recovery(metrics.softmax(logits, temperature), labels, classes)
+        held = held_out(logits, labels, classes, temperature)
     test_logits = predict(model, test, recipe.input_px, run.device, half=False)
-    scores = report_of(test_logits, test, classes, temperature)
+    scores = report_of(test_logits, test, classes, temperature, held)
     scores["worst"] = worst_errors(test_logits, test, classes, temperature)
+    scores["grid"] = grid_of(test_logits, test, classes, temperature)
+    known = [part for part in (pictures.train, pictures.holdout) if part is not None]
+    scores["without_duplicates"] = deduplicated(test_logits, test, known)
+    write_predictions(run.folder / "predictions.csv", test.pictures, metrics.softmax(test_logits, temperature))
+    views = views_scores(run, model, pictures, test)
     info = ArtifactInfo(
         classes=classes,
         input_px=recipe.input_px,
         arch=recipe.arch,
         temperature=temperature,
-        curve=curve,
+        curve=held.purity_recovery,
         data={
             "train_fingerprint": pictures.train.pictures.fingerprint(),
             "test_fingerprint": test.pictures.fingerprint(),
         },
-        metrics={"test": {key: value for key, value in scores.items() if key not in ("worst", "unreadable_files")}},
+        metrics={"test": brief(scores), "holdout": {"reject_curve": held.reject_curve}},
         training=facts,
     )
     save_artifact(run.folder / "model.safetensors", model.cpu(), info)
-    result = {"schema": "station.train/1", "out": str(run.folder), "test": scores, "training": facts}
+    result = {
+        "schema": "station.train/1",
+        "out": str(run.folder),
+        "test": scores,
+        "test_views": views,
+        "training": facts,
+    }
     (run.folder / "metrics.json").write_text(json.dumps(result, indent=1))
     write_report(run.folder, model, test, result)
     run.log({"event": "done", "test_accuracy": scores["accuracy"]["value"], "wall_s": facts["wall_s"]})
     return result
+
+
+def views_scores(run: Run, model: nn.Module, pictures: Pictures, test: Cache) -> dict[str, Any]:
+    """The same model asked several times of each picture, the sizes fixed by the recipe; empty if it names none."""
+    recipe = run.recipe
+    if not recipe.judge_views_px:
+        return {}
+    logits = predict_views(model, test, recipe.judge_views_px, run.device)
+    right = logits.argmax(1) == test.labels
+    scores: dict[str, Any] = {
+        "sides_px": list(recipe.judge_views_px),
+        "mirrored_too": True,
+        "accuracy": asdict(wilson(int(right.sum()), len(right))),
+        "confusion": metrics.confusion(test.labels, logits.argmax(1), len(pictures.classes)).tolist(),
+    }
+    if pictures.holdout is not None:
+        held = predict_views(model, pictures.holdout, recipe.judge_views_px, run.device)
+        scores["holdout_accuracy"] = float((held.argmax(1) == pictures.holdout.labels).mean())
+    return scores
 
 
 def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[str, Any]:

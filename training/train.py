@@ -84,7 +84,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     total_steps = steps_per_epoch * recipe.epochs
 
     for epoch in range(done.epochs, recipe.epochs):
-        began, losses = time.monotonic(), []
+        began, losses, hits = time.monotonic(), [], []
         side_px = recipe.stage_of(epoch).side_px
         rng = torch.Generator().manual_seed((run.seed * 100_003 + epoch) * 1_009 + run.world.rank)
         model.train()
@@ -101,6 +101,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
             optimizer.step()
             update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
             losses.append(loss.detach())
+            hits.append((logits.detach().argmax(1) == labels).float().mean())
         seconds = time.monotonic() - began
         done = Progress(epoch + 1, done.seconds + seconds)
         run.epochs_s = done.seconds
@@ -109,6 +110,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         save_checkpoint(run.checkpoint, model, average, optimizer, done)
         run.log(
             {"epoch": epoch + 1, "side_px": side_px, "loss": float(torch.stack(losses).mean()), "seconds": seconds}
+            | {"train_accuracy": float(torch.stack(hits).mean())}  # on augmented pictures, while learning
             | {"images_per_s": steps_per_epoch * recipe.batch / seconds}
             | watched(average, pictures, run)
         )
@@ -158,15 +160,28 @@ def batches(pictures: Pictures, recipe: Recipe, run: Run, epoch: int) -> Iterato
         )
 
 
+def predict_views(model: nn.Module, cache: Cache, sides_px: tuple[int, ...], device: torch.device) -> np.ndarray:
+    """Mean logits over several sizes, each as it is and mirrored."""
+    views = [predict(model, cache, side, device, mirrored=mirrored) for side in sides_px for mirrored in (False, True)]
+    return np.asarray(np.mean(views, axis=0))
+
+
 @torch.inference_mode()
-def predict(model: nn.Module, cache: Cache, input_px: int, device: torch.device, half: bool = True) -> np.ndarray:
+def predict(
+    model: nn.Module,
+    cache: Cache,
+    input_px: int,
+    device: torch.device,
+    half: bool = True,
+    mirrored: bool = False,
+) -> np.ndarray:
     """Logits of every picture, in order."""
     model.eval()
     out = []
     for begin in range(0, len(cache.labels), JUDGE_BATCH):
-        images = torch.from_numpy(np.array(cache.images[begin : begin + JUDGE_BATCH])).to(device)
+        images = torch.from_numpy(cache.images[begin : begin + JUDGE_BATCH]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            logits = model(to_input(images, input_px))
+            logits = model(to_input(images.flip(2) if mirrored else images, input_px))
         out.append(logits.float().cpu())
     return torch.cat(out).numpy()
 

@@ -16,12 +16,14 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdou
 CacheOption = Annotated[Path, typer.Option(help="Folder for decoded pictures")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")]
 DEFAULT_CACHE = Path(".cache/pictures")
+SUSPECTS_TOLD = 10
 
 
 def register(app: typer.Typer, data: typer.Typer) -> None:
     """Hang the commands on the program and on its `data` group."""
     app.command()(train)
     app.command()(evaluate)
+    app.command()(compare)
     app.command()(export)
     data.command("check")(data_check)
     data.command("split")(data_split)
@@ -75,6 +77,7 @@ def evaluate(
     exclude: Annotated[Path | None, typer.Option(help="File of names to leave out, one a line")] = None,
     duplicates: Annotated[bool, typer.Option(help="Also without pictures that TRAIN/ holds")] = False,
     min_recall: Annotated[list[str] | None, typer.Option(help="LABEL=SHARE; below it the exit code is 1")] = None,
+    against: Annotated[str | None, typer.Option(help="Another model, on the same pictures (McNemar's test)")] = None,
     device: DeviceOption = "cpu",
     cache: CacheOption = DEFAULT_CACHE,
     as_json: JsonFlag = False,
@@ -84,16 +87,46 @@ def evaluate(
     from training.evaluate import evaluate as run
 
     wanted = parse_floors(min_recall or [])
-    report = run(EvaluateJob(model, data, exclude, duplicates, device, cache))
+    report = run(EvaluateJob(model, data, exclude, duplicates, against, device, cache))
     failures = failed_recalls(report, wanted)
     lines = [f"accuracy {share(report['accuracy'])} on {report['n']} pictures, {report['unreadable']} unreadable"]
     for label, scores in report["per_class"].items():
         lines.append(f"{label}: precision {scores['precision']}, recall {scores['recall']}, n {scores['n']}")
+    lines += [working_point(row) for row in report["working_points"] if row["threshold"] is not None]
+    if against is not None:
+        other = report["against"]
+        lines.append(
+            f"against {other['path']} ({other['other_accuracy']:.2%}): only this one right {other['only_this_right']}, "
+            f"only the other {other['only_other_right']}, p {other['p']:.2g}"
+        )
     give(report, "\n".join(lines), as_json)
     for failure in failures:
         say(failure)
     if failures:
         raise typer.Exit(1)
+
+
+@told
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished trainings")],
+    out: Annotated[Path, typer.Option(help="HTML to write")] = Path("compare.html"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Trainings side by side: the paper's table with ours, curves, and McNemar's test for each pair."""
+    from training.compare import compare as run
+
+    result = run(runs, out)
+    lines = [
+        f"{row['run']}: {share(row['accuracy'])}, {row['wall_s']:.0f} s, "
+        + ", ".join(f"{word} {name}" for name, word in row["against_paper"].items())
+        for row in result["runs"]
+    ]
+    lines += [
+        f"{row['run']} | {row['other']}: only one right {row['only_this_right']} | {row['only_other_right']}, p {row['p']:.2g}"
+        for row in result["pairs"]
+    ]
+    say(f"{out} written")
+    give(result, "\n".join(lines), as_json)
 
 
 @told
@@ -113,11 +146,20 @@ def export(
 
 
 @told
-def data_check(data: DataArgument, cache: CacheOption = DEFAULT_CACHE, as_json: JsonFlag = False) -> None:
-    """Look for unreadable files, copies, contradicting labels and thin classes; exit code 1 if any harms training."""
+def data_check(
+    data: DataArgument,
+    labels: Annotated[bool, typer.Option(help="Look for labels that seem wrong (computes; minutes on a CPU)")] = True,
+    backbone: Annotated[str, typer.Option(help="Weights that look at the labels")] = "default",
+    report_to: Annotated[
+        Path | None, typer.Option("--report", help="HTML to write, with a sheet to review labels")
+    ] = None,
+    cache: CacheOption = DEFAULT_CACHE,
+    as_json: JsonFlag = False,
+) -> None:
+    """Look for unreadable files, copies, wrong labels and thin classes; exit code 1 if any harms training."""
     from training.data_check import CheckJob, check
 
-    report = check(CheckJob(data, cache))
+    report = check(CheckJob(data, cache, backbone if labels else None, page=report_to))
     lines = [f"{part} {label}: {n}" for part, labels in report["counts"].items() for label, n in labels.items()]
     lines += [f"unreadable: {name}" for name in report["unreadable"]]
     lines += [
@@ -128,6 +170,12 @@ def data_check(data: DataArgument, cache: CacheOption = DEFAULT_CACHE, as_json: 
         f"copies within train {report['copies_within_train']}, of test in train {report['copies_of_test_in_train']}"
     )
     lines += [f"few pictures: {label}" for label in report["labels_with_few_pictures"]]
+    lines += [
+        f"suspect label: {row['file']} is {row['label']}, looks like {row['looks_like']} ({row['p_other']:.0%})"
+        for row in (report["suspect_labels"] or [])[:SUSPECTS_TOLD]
+    ]
+    if report_to is not None:
+        say(f"{report_to} written: look at it in a browser.")
     give(report, "\n".join(lines), as_json)
     if not report["ok"]:
         raise typer.Exit(1)
@@ -162,4 +210,13 @@ def parse_floors(texts: list[str]) -> dict[str, float]:
 
 
 def share(interval: dict[str, Any]) -> str:
+    if interval["value"] is None:
+        return "unknown"
     return f"{interval['value']:.2%} [{interval['low']:.2%}, {interval['high']:.2%}]"
+
+
+def working_point(row: dict[str, Any]) -> str:
+    return (
+        f"{row['label']} at {row['threshold']:.3f} (chosen for purity {row['wanted_purity']:.0%} on held-out pictures): "
+        f"purity {share(row['purity'])}, recovery {share(row['recovery'])}"
+    )

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_cache_holds_the_squashed_pictures_in_order(folder: Path, tmp_path: Path) -> None:
     cache = open_cache(read_folder(folder), 24, tmp_path / "cache")
-    assert cache.images.shape == (11, 24, 24, 3)
+    assert cache.images[:].shape == (11, 24, 24, 3)
     assert (cache.images[7] == squash(drawn("R", 1), 24)).all()
     assert cache.labels.tolist() == [0] * 6 + [1] * 5
 
@@ -45,7 +45,7 @@ def test_a_second_opening_decodes_nothing(folder: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(cache_module, "decode", forbidden)
     again = open_cache(read_folder(folder), 24, tmp_path / "cache")
-    assert np.array_equal(first.images, again.images)
+    assert np.array_equal(first.images[:], again.images[:])
 
 
 def test_a_changed_picture_is_another_cache(folder: Path, tmp_path: Path) -> None:

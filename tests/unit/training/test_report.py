@@ -1,11 +1,17 @@
 """report.html of a run."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 
 from station.recognition.model import build_resnet18
-from training.report import block_bars, confusion_table, curves, grad_cam, line_chart
+from training import figures
+from training.grad_cam import grad_cam
+from training.page import spread, table
+from training.report import confusion_table, curves, read_epochs
 
 
 class Quadrants(nn.Module):
@@ -40,13 +46,33 @@ def test_grad_cam_works_on_a_loaded_network_and_leaves_no_hook() -> None:
 
 
 def test_names_from_folders_cannot_write_html() -> None:
-    table = confusion_table({"labels": ["<script>", "b"], "counts": [[1, 2], [3, 4]]})
-    assert "<script>" not in table
-    bars = block_bars([{"label": "<b>", "n": 3, "accuracy": 0.5}])
-    assert "<b>" not in bars
+    assert "<script>" not in confusion_table({"labels": ["<script>", "b"], "counts": [[1, 2], [3, 4]]})
+    assert "<b>" not in table(("<b>",), [("<b>",)])
+    assert "<b>" not in figures.block_accuracy([{"label": "<b>", "n": 3, "accuracy": 0.5}])
 
 
-def test_a_chart_of_one_epoch_is_drawn() -> None:
-    assert "polyline" in line_chart("loss", [(1, 0.5)])
-    assert curves([]) == []
-    assert len(curves([{"epoch": 1, "loss": 0.5, "holdout_loss": 0.4, "holdout_accuracy": 0.9}])) == 3
+def test_curves_of_one_epoch_are_drawn_and_of_none_left_out() -> None:
+    assert curves("or", []) == []
+    drawn = curves(
+        "or", [{"epoch": 1, "loss": 0.5, "holdout_loss": 0.4, "train_accuracy": 0.8, "holdout_accuracy": 0.9}]
+    )
+    assert len(drawn) == 2
+    assert all(text.startswith("<svg") for text in drawn)
+    assert "held-out blocks" in drawn[0]
+
+
+def test_the_same_numbers_draw_the_same_bytes() -> None:
+    rows = [{"coverage": 1.0, "accuracy": 0.9, "threshold": 0.5}]
+    assert figures.reject(rows, rows) == figures.reject(rows, rows)
+
+
+def test_an_epoch_logged_twice_counts_once_and_test_joins_it(tmp_path: Path) -> None:
+    lines = [{"epoch": 1, "loss": 3.0}, {"epoch": 1, "loss": 1.0}, {"event": "test", "epoch": 1, "test_accuracy": 0.9}]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    (epoch,) = read_epochs(path)
+    assert (epoch["loss"], epoch["test_accuracy"]) == (1.0, 0.9)
+
+
+def test_what_was_not_counted_is_a_dash() -> None:
+    assert spread({"value": None, "low": None, "high": None}) == "–"

@@ -38,6 +38,7 @@ def test_a_run_leaves_model_metrics_and_report(trained: Path) -> None:
     names = {entry.name for entry in (trained / "run").iterdir()}
     assert names == {
         "model.safetensors", "metrics.json", "report.html", "metrics.jsonl", "train.log", "checkpoint.safetensors",
+        "predictions.csv",
     }  # fmt: skip
     info = read_info(trained / "run" / "model.safetensors")
     assert info.classes == ("organic", "recyclable")
@@ -184,7 +185,7 @@ def test_the_head_found_is_the_optimum() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(3, 2, (400, 6)).astype(np.float32)
     labels = (features[:, 0] + 0.3 * rng.normal(size=400) > 3).astype(np.int64)
-    weight, bias = fit_head(features, labels, torch.ones(2), l2=0.01)
+    weight, bias = fit_head(features[None], labels, torch.ones(2), l2=0.01).folded()
     called = (torch.from_numpy(features) @ weight.T + bias).argmax(1).numpy()
     assert (called == labels).mean() > 0.93
     assert abs(float(weight[1, 0])) > 5 * float(weight[:, 1:].abs().max())
