@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.tools.kill_station import TOLERANCE_MS, closed, judge, rows, wait_until
-from tests.tools.page_viewer import GONE, NO_CONNECTION, BrowserViewer, Sighting, SocketViewer
+from tests.tools.onlooker import GONE, NO_CONNECTION, BrowserViewer, Sighting, SocketViewer
 
 ROOT = Path(__file__).parents[2]
 SHOWN_WITHIN_MS = 2000.0
