@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from firmware_bridge.messages import LinkStatus
 from station.books import Books
 from station.clock import Clock
-from station.config import RecordConfig, StationConfig
+from station.config import StationConfig
 from station.crop_choice import CropChoice, Recogniser
 from station.record.crops import CropStore
 from station.record.history import History, open_history
@@ -50,8 +50,15 @@ class RunArchive:
         """Only a simulated line has a seed. What it leaves must not mix with what a plant has recorded."""
         return self.facts.seed is not None
 
-    def tidy_up(self, record: RecordConfig, wall: Clock) -> None:
-        """Forget old runs from now on, a bite at a time on the recorder's thread."""
+    def go_on(self, config: StationConfig, wall: Clock) -> None:
+        """From where earlier runs ended: their bins are as full as they left them, and the oldest of them go.
+
+        Old runs are forgotten a bite at a time, on the recorder's thread.
+        """
+        self.books.unactuated_bin = config.sort.unactuated_bin
+        if not self.simulated and any(bin_.full_at_items is not None for bin_ in config.sort.bins.values()):
+            self.books.landed_before = self.history.landed_since_emptied(config.sort.unactuated_bin)
+        record = config.record
         limits = Limits(record.keep_days, record.keep_gib, self.simulated)
         keeping = Housekeeping(self.history.path.parent, self.history, limits, record.prune_every_min, wall)
         self.recorder.chores.append(keeping.step)

@@ -4,11 +4,12 @@ Owned by the sort loop's thread. Memory does not grow with the length of the run
 Knows no files (the recorder does) and no threads.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from firmware_bridge.messages import Disarmed, EncoderSilent, LinkChanged, Reply
+from station.bins import landed_in
 from station.crop_choice import CropChoice
 from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
 from station.events import Event, EventKind, Json
@@ -31,15 +32,24 @@ class FrameTally:
 class Books:
     recorder: Recorder
     utc_minus_ns: int
-    frames: FrameTally = field(default_factory=FrameTally)
+    cameras: dict[str, FrameTally] = field(default_factory=dict)  # each counted by its own thread
     crops: CropChoice | None = None  # keeps pictures worth a label
     births: int = 0
     looks: int = 0
+    landed: Counter[str] = field(default_factory=Counter)  # items in each bin, by count, in this run
+    landed_before: dict[str, int] = field(default_factory=dict)  # since each was emptied, in earlier runs
+    unactuated_bin: str = ""  # where an untouched item lies
     to_scheduled_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     slack_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     stage_ms: dict[str, deque[float]] = field(default_factory=dict)
     recent: deque[ItemRecord] = field(default_factory=lambda: deque(maxlen=24))
     happened: deque[Event] = field(default_factory=lambda: deque(maxlen=24))  # newest last; items are in `recent`
+
+    @property
+    def frames(self) -> FrameTally:
+        """Of all cameras together."""
+        tallies = [tuple(getattr(tally, name) for name in FrameTally.__slots__) for tally in self.cameras.values()]
+        return FrameTally(*(sum(counts) for counts in zip(*tallies, strict=True)))
 
     def heard(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
@@ -68,6 +78,9 @@ class Books:
         self.recent.append(record)
         if self.crops is not None:
             self.crops.settled(record, self.utc_minus_ns)
+        bin_name = landed_in(record, self.unactuated_bin)
+        if bin_name is not None:
+            self.landed[bin_name] += 1
         decision, outcome = record.decision, record.outcome
         if record.scheduled_ns is not None and decision is not None and decision.last_look_ns is not None:
             self.to_scheduled_ms.append((record.scheduled_ns - decision.last_look_ns) / 1e6)

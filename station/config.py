@@ -78,6 +78,7 @@ class GateBar(Section):
 
 class BinConfig(Section):
     gates: tuple[int, ...] = ()  # empty: where untouched items land
+    full_at_items: int | None = Field(default=None, ge=1, le=100_000_000)  # by count; absent: nobody is told
 
 
 class LabelRule(Section):

@@ -211,7 +211,7 @@ def _open(
         ),
     )
     archive = open_run(out, Path(config.record.directory), facts, clock, wall, wrap)
-    archive.tidy_up(config.record, wall)
+    archive.go_on(config, wall)
     return archive
 
 

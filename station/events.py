@@ -26,6 +26,7 @@ class EventKind(Enum):
     ALARM_RAISED = "alarm_raised"
     ALARM_ACKNOWLEDGED = "alarm_acknowledged"
     ALARM_CLEARED = "alarm_cleared"
+    BINS = "bins"  # what lies in them: at the end of a run, and when one was emptied
     ITEM_MISSED = "item_missed"
     ITEM_UNCONFIRMED = "item_unconfirmed"
     OVERFLOW = "overflow"  # a queue whose overflow is a fault was full

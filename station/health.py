@@ -24,6 +24,8 @@ class Condition(Enum):
     CAMERA_LOST = "camera_lost"
     MODEL_FAILS = "model_fails"
     CONTROLLER_RESTARTED = "controller_restarted"
+    NOT_ARMED = "not_armed"
+    JAM = "jam"
     FRAME_RATE_LOW = "frame_rate_low"
     PICTURE_POOR = "picture_poor"
     LINK_LOST = "link_lost"
@@ -31,12 +33,15 @@ class Condition(Enum):
     DIVERTS_UNANSWERED = "diverts_unanswered"
     DIVERTS_LATE = "diverts_late"
     DIVERTS_REFUSED = "diverts_refused"
+    MISSED_SHARE_HIGH = "missed_share_high"
+    BIN_FULL = "bin_full"
     ENCODER_SILENT = "encoder_silent"
     UNSURE_SHARE_HIGH = "unsure_share_high"
     LATENCY_HIGH = "latency_high"
     STATION_FAULT = "station_fault"
     HISTORY_AWAY = "history_away"
     DISK_NEARLY_FULL = "disk_nearly_full"
+    PAGE_DOWN = "page_down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,9 @@ class Limits:
     poor_frames_share: float = 0.2
     diverts_share: float = 0.01
     least_diverts: int = 3  # that went wrong in the same way
+    missed_share: float = 0.1  # for reasons that have no alarm of their own
+    least_missed: int = 10
+    unarmed_s: float = 2.0
     unsure_share: float = 0.3
     least_decisions: int = 50
     latency_ms: float = 100.0
@@ -74,6 +82,10 @@ class Reading:
     restarted: bool = False  # the controller is a new boot since a moment ago
     model_trouble: str | None = None
     encoder_silent: bool = False
+    unarmed_ns: int = 0  # for how long the machine has wanted an armed controller in vain
+    jammed: tuple[int, ...] = ()  # items that stand still on the moving belt
+    full_bins: tuple[str, ...] = ()  # each with its figures
+    page_restarts: int = 0  # of the page's process, so far
     outcomes: Mapping[tuple[OutcomeKind, OutcomeReason], int] = field(default_factory=dict)
     decisions: int = 0
     unsure: int = 0  # of the decisions: sent to the fallback bin for want of confidence
@@ -92,6 +104,16 @@ _REFUSED = (
     OutcomeReason.REFUSED_NOT_ARMED,
     OutcomeReason.REFUSED_OTHER,
 )
+# Left out of the share of missed items: what a person wanted so, and what has an alarm of its own.
+_TOLD_ELSEWHERE = (
+    OutcomeReason.DRY_RUN,
+    OutcomeReason.STOPPED,
+    OutcomeReason.NOT_PERMITTED,
+    OutcomeReason.UNSEEN_AT_START,
+    OutcomeReason.LATE,
+    OutcomeReason.UNDECIDED,
+    *_REFUSED,
+)
 _OUT_OF_SESSION = (LinkState.CLOSED, LinkState.GREETING, LinkState.LOST)
 
 
@@ -109,7 +131,9 @@ class Health:
             [
                 *self._cameras(reading),
                 *self._link(reading),
+                *self._belt(reading),
                 *self._diverts(reading),
+                *self._missed(reading),
                 *self._decisions(reading),
                 *self._computer(reading),
             ]
@@ -158,6 +182,14 @@ class Health:
             yield Condition.CONTROLLER_RESTARTED, ""
         if now.encoder_silent:
             yield Condition.ENCODER_SILENT, ""
+        if now.unarmed_ns > self._limits.unarmed_s * SECOND_NS:
+            yield Condition.NOT_ARMED, f"for {now.unarmed_ns / SECOND_NS:.0f} s"
+
+    def _belt(self, now: Reading) -> Found:
+        if now.jammed:
+            yield Condition.JAM, f"{len(now.jammed)} standing, item {now.jammed[0]}"
+        if now.full_bins:
+            yield Condition.BIN_FULL, ", ".join(now.full_bins)
 
     def _diverts(self, now: Reading) -> Found:
         """Shares of everything that should have been diverted in the last minute."""
@@ -172,6 +204,21 @@ class Health:
         ):
             if count >= self._limits.least_diverts and count > self._limits.diverts_share * wanted:
                 yield condition, f"{count} of {wanted} in the last minute"
+
+    def _missed(self, now: Reading) -> Found:
+        """What should have been ejected and was not, for other reasons than those with their own alarm; worst first."""
+        before = self._before(now, ITEM_WINDOW_NS).outcomes
+        missed = {
+            reason: count - before.get((kind, reason), 0)
+            for (kind, reason), count in now.outcomes.items()
+            if kind is OutcomeKind.MISSED and reason not in _TOLD_ELSEWHERE
+        }
+        total = sum(missed.values())
+        wanted = total + self._count(now, OutcomeKind.EJECTED, (OutcomeReason.NONE,))
+        if total >= self._limits.least_missed and total > self._limits.missed_share * wanted:
+            most = max(missed, key=lambda reason: missed[reason])
+            words = f"{total} of {wanted} in the last minute, {missed[most]} of them {most.value.replace('_', ' ')}"
+            yield Condition.MISSED_SHARE_HIGH, words
 
     def _decisions(self, now: Reading) -> Found:
         before = self._before(now, ITEM_WINDOW_NS)
@@ -190,6 +237,9 @@ class Health:
             yield Condition.HISTORY_AWAY, ""
         if now.disk_free_bytes is not None and now.disk_free_bytes < self._limits.disk_free_gib * GIB:
             yield Condition.DISK_NEARLY_FULL, f"{now.disk_free_bytes / GIB:.1f} GiB free"
+        restarts = now.page_restarts - self._before(now, ITEM_WINDOW_NS).page_restarts
+        if restarts > 0:
+            yield Condition.PAGE_DOWN, f"started again {restarts} times in the last minute"
 
     def _count(self, now: Reading, kind: OutcomeKind, reasons: tuple[OutcomeReason, ...]) -> int:
         """New outcomes of this kind within the last minute."""

@@ -169,7 +169,7 @@ def _run_on(
     set_thread_counts(config.recognition.threads)
     facts = RunFacts("wall", None, "none", "none", "model", line_parameters(config, sources=list(options.sources)))
     archive = open_run(out, Path(config.record.directory), facts, clock, clock)
-    archive.tidy_up(config.record, clock)
+    archive.go_on(config, clock)
     status, link = "failed", None
     try:
         live = LiveRun(clock, archive.books, _controller(config, port, clock))

@@ -8,10 +8,12 @@ import fcntl
 import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from station.datatypes import OutcomeKind
 from station.errors import ConfigError
 from station.events import Event, EventKind
 from station.record.recorder import Born, Entry, Settled
@@ -102,6 +104,32 @@ class History:
             self._db.execute(
                 "DELETE FROM runs WHERE run_id = ? AND run_id != ? AND ended_utc_ns IS NOT NULL", (run_id, self.run_id)
             )
+
+    def landed_since_emptied(self, unactuated_bin: str) -> dict[str, int]:
+        """Items in each bin by the last word about them, and what later runs (one that was killed) put there.
+
+        Simulated runs are left out: only they have a seed.
+        """
+        real = "json_extract(runs.facts, '$.seed') IS NULL"
+        told = self._db.execute(
+            f"SELECT events.utc_ns, detail FROM events JOIN runs USING (run_id) WHERE what = 'bins' AND {real} "
+            "ORDER BY event_id DESC LIMIT 1"
+        ).fetchone()
+        if told is None:
+            return {}
+        since_utc_ns, detail = told
+        levels = Counter({str(name): int(count) for name, count in json.loads(detail)["levels"].items()})
+        later = self._db.execute(
+            f"SELECT outcome, bin, COUNT(*) FROM items JOIN runs USING (run_id) WHERE {real} AND born_utc_ns > ? "
+            "GROUP BY outcome, bin",
+            (since_utc_ns,),
+        )
+        for outcome, bin_name, count in later:
+            if outcome == OutcomeKind.EJECTED.value:
+                levels[bin_name] += count
+            elif outcome in (OutcomeKind.PASSED.value, OutcomeKind.MISSED.value):
+                levels[unactuated_bin] += count
+        return dict(levels)
 
     def items_of(self, run_id: int) -> int:
         """About how many items a run has: ids rise by one, and the key's end is found at once."""

@@ -15,6 +15,9 @@ SECOND_NS = 1_000_000_000
 EJECTED = (OutcomeKind.EJECTED, OutcomeReason.NONE)
 LATE = (OutcomeKind.MISSED, OutcomeReason.LATE)
 FULL = (OutcomeKind.MISSED, OutcomeReason.REFUSED_FULL)
+NEIGHBOUR = (OutcomeKind.MISSED, OutcomeReason.NEIGHBOUR)
+DRY = (OutcomeKind.MISSED, OutcomeReason.DRY_RUN)
+STOPPED = (OutcomeKind.MISSED, OutcomeReason.STOPPED)
 SILENT = (OutcomeKind.UNCONFIRMED, OutcomeReason.NO_REPORT)
 
 
@@ -79,6 +82,16 @@ def outcomes(per_minute: dict[tuple[OutcomeKind, OutcomeReason], float]) -> Call
         pytest.param(lambda s: good(s, link=None), 1, set(), id="observing has no link to lose"),
         pytest.param(lambda s: good(s, link=LinkState.SYNCING), 1, {Condition.CLOCK_BOUND_WIDE}, id="syncing"),
         pytest.param(lambda s: good(s, sync_bound_us=900), 1, {Condition.CLOCK_BOUND_WIDE}, id="wide bound"),
+        pytest.param(lambda s: good(s, unarmed_ns=3 * SECOND_NS), 1, {Condition.NOT_ARMED}, id="not armed for 3 s"),
+        pytest.param(lambda s: good(s, unarmed_ns=SECOND_NS), 1, set(), id="arming takes a moment"),
+        pytest.param(lambda s: good(s, jammed=(17,)), 1, {Condition.JAM}, id="an item stands still"),
+        pytest.param(lambda s: good(s, full_bins=("product: 500 items",)), 1, {Condition.BIN_FULL}, id="bin full"),
+        pytest.param(lambda s: good(s, page_restarts=int(s >= 5)), 8, {Condition.PAGE_DOWN}, id="page's process died"),
+        pytest.param(lambda s: good(s, page_restarts=3), 8, set(), id="it died long ago"),
+        pytest.param(outcomes({EJECTED: 400, NEIGHBOUR: 60}), 60, {Condition.MISSED_SHARE_HIGH}, id="13 % missed"),
+        pytest.param(outcomes({EJECTED: 400, NEIGHBOUR: 30}), 60, set(), id="7 % missed"),
+        pytest.param(outcomes({EJECTED: 10, NEIGHBOUR: 9}), 60, set(), id="nine missed are too few to say"),
+        pytest.param(outcomes({DRY: 400, STOPPED: 90}), 60, set(), id="missed on purpose"),
         pytest.param(lambda s: good(s, encoder_silent=True), 1, {Condition.ENCODER_SILENT}, id="encoder"),
         pytest.param(outcomes({EJECTED: 500, LATE: 10}), 60, {Condition.DIVERTS_LATE}, id="2 % late"),
         pytest.param(outcomes({EJECTED: 2000, LATE: 10}), 60, set(), id="0.5 % late"),
