@@ -46,15 +46,17 @@ static void refresh(belt *b) {
     b->seq = before;
 }
 
-static int64_t count_at(const belt *b, uint64_t now_ns) {
-    if (b->n == 0) return 0;
+double belt_counts(const belt *b, uint64_t now_ns) {
+    if (b->n == 0) return 0.0;
     uint32_t i = b->n - 1;
     while (i > 0 && b->segment[i].t_ns > now_ns) i--;
     const belt_segment *s = &b->segment[i];
     double t = now_ns > s->t_ns ? (double)(now_ns - s->t_ns) * 1e-9 : 0.0;
     double position_mm = s->position_mm + (s->speed_mm_s + 0.5 * s->accel_mm_s2 * t) * t;
-    return (int64_t)floor(position_mm / b->file->mm_per_count);
+    return position_mm / b->file->mm_per_count;
 }
+
+static int64_t count_at(const belt *b, uint64_t now_ns) { return (int64_t)floor(belt_counts(b, now_ns)); }
 
 int64_t belt_count(belt *b, uint64_t now_ns) {
     refresh(b);

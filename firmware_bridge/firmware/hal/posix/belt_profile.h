@@ -29,6 +29,8 @@ typedef struct {
 
 bool belt_open(belt *b, const char *path);
 int64_t belt_count(belt *b, uint64_t now_ns);
+/* The same with its fraction, by the copy that belt_count took last. */
+double belt_counts(const belt *b, uint64_t now_ns);
 /* When the belt came to `count`, where it stands at now_ns but did not stand at since_ns. */
 uint64_t belt_reached_ns(const belt *b, uint64_t since_ns, uint64_t now_ns, int64_t count);
 

@@ -1,4 +1,8 @@
-/* One pass of the device's loop: bytes in, belt, core, edges out, bytes out. An edge happens when this loop acts. */
+/* One pass of the device's loop: bytes in, belt, core, edges out, bytes out.
+ *
+ * An edge happens when this loop acts, as long as the computer lets it run. After a stall the passes that were left out are
+ * made up for first, each with the belt of its moment: a board's timer does not wait for a desk. Every edge says both, its
+ * moment on the device's clock (at) and when this process came to it (acted). A stall too long for that is acted on late. */
 #define _GNU_SOURCE
 #include "device.h"
 
@@ -9,7 +13,8 @@
 
 #include "record.h"
 
-enum { EDGES_AT_ONCE = 64, BYTES_AT_ONCE = 512, SAMPLE_NS = 10000000 };
+enum { EDGES_AT_ONCE = 64, BYTES_AT_ONCE = 512, SAMPLE_NS = 10000000, MISSED_PASS_NS = 2000000, PASS_NS = 1000000 };
+enum { LONGEST_MADE_UP_NS = 100000000 };
 
 static const char *const disarm_reasons[] = {"", "boot", "host", "stop", "lease", "estop", "fault", "output"};
 
@@ -26,11 +31,11 @@ static void note(const device *d, const char *what, const char *more, uint64_t n
                 more, d->boot_id, device_us(d, now_ns), now_ns);
 }
 
-static void note_edge(const device *d, int64_t gate, bool on, uint64_t at_us, uint64_t at_ns, int64_t count) {
+static void note_edge(const device *d, int64_t gate, bool on, uint64_t at_us, uint64_t acted_ns, int64_t count) {
     record_line(d->edges_fd,
-                "{\"gate\":%" PRId64 ",\"on\":%s,\"at_us\":%" PRIu64 ",\"at_ns\":%" PRIu64 ",\"count\":%" PRId64
-                ",\"boot_id\":%" PRIu32 "}",
-                gate, on ? "true" : "false", at_us, at_ns, count, d->boot_id);
+                "{\"gate\":%" PRId64 ",\"on\":%s,\"at_us\":%" PRIu64 ",\"at_ns\":%" PRIu64 ",\"acted_ns\":%" PRIu64
+                ",\"count\":%" PRId64 ",\"boot_id\":%" PRIu32 "}",
+                gate, on ? "true" : "false", at_us, d->boot_ns + at_us * 1000u, acted_ns, count, d->boot_id);
 }
 
 void device_boot(device *d, uint8_t reset_cause, uint64_t now_ns) {
@@ -75,6 +80,29 @@ static void replug(device *d, uint64_t now_ns) {
     if (d->replug_ns == UINT64_MAX) note(d, "plugged", "", now_ns);
 }
 
+void device_stalled(const device *d, uint64_t late_ns, uint64_t queued_ns, uint64_t now_ns) {
+    char more[96];
+    (void)snprintf(more, sizeof more, ",\"late_us\":%" PRIu64 ",\"queued_us\":%" PRIu64, late_ns / 1000u, queued_ns / 1000u);
+    note(d, "stalled", more, now_ns);
+}
+
+/* The passes that the computer did not let us make, one after the other. Bytes that came meanwhile are late, as on any cable. */
+static void make_up(device *d, uint64_t now_ns) {
+    uint64_t from_ns = d->looked_ns;
+    if (now_ns - from_ns <= MISSED_PASS_NS || now_ns - from_ns > LONGEST_MADE_UP_NS) return;
+    if (d->has_belt) (void)belt_count(&d->belt, now_ns); /* take the newest profile */
+    double from = d->has_belt ? belt_counts(&d->belt, from_ns) - (double)d->epoch_count : 0.0;
+    while (from_ns < now_ns) {
+        uint64_t to_ns = now_ns - from_ns > PASS_NS ? from_ns + PASS_NS : now_ns;
+        double to = d->has_belt ? belt_counts(&d->belt, to_ns) - (double)d->epoch_count : 0.0;
+        (void)lockstep_advance(d->core, device_us(d, from_ns), device_us(d, to_ns), from, to);
+        from_ns = to_ns;
+        from = to;
+    }
+    d->count = sc_count(d->core);
+    d->looked_ns = now_ns;
+}
+
 static void look_at_belt(device *d, uint64_t now_ns) {
     int64_t count = belt_count(&d->belt, now_ns) - d->epoch_count;
     if (count != d->count) {
@@ -82,7 +110,6 @@ static void look_at_belt(device *d, uint64_t now_ns) {
         sc_encoder(d->core, device_us(d, reached_ns), count);
     }
     d->count = count;
-    d->looked_ns = now_ns;
     if (now_ns < d->sampled_ns) return;
     d->sampled_ns = now_ns + SAMPLE_NS;
     record_line(d->encoder_fd, "{\"at_us\":%" PRIu64 ",\"at_ns\":%" PRIu64 ",\"count\":%" PRId64 ",\"boot_id\":%" PRIu32 "}",
@@ -131,12 +158,14 @@ void device_step(device *d, uint64_t now_ns) {
     uint8_t bytes[BYTES_AT_ONCE];
     uint32_t n;
     replug(d, now_ns);
+    make_up(d, now_ns);
     if (d->has_belt) look_at_belt(d, now_ns);
     while ((n = pty_read(&d->port, bytes, sizeof bytes)) > 0) {
         now_ns = device_now_ns(); /* after the read: a stamp before the byte would break the host's clock bound */
         sc_receive(d->core, bytes, n, device_us(d, now_ns));
     }
     sc_tick(d->core, device_us(d, now_ns));
+    d->looked_ns = now_ns;
     note_edges(d, now_ns);
     note_state(d, now_ns);
     send(d);

@@ -25,7 +25,7 @@ typedef struct {
     uint64_t boot_ns;
     int64_t epoch_count; /* of the belt at boot */
     int64_t count;       /* since boot */
-    uint64_t looked_ns;  /* when count was taken */
+    uint64_t looked_ns;  /* of the last pass */
     uint64_t replug_ns;  /* UINT64_MAX: plugged, or not coming back by itself */
     uint64_t sampled_ns;
     int edges_fd, encoder_fd, device_fd;
@@ -37,6 +37,9 @@ uint64_t device_us(const device *d, uint64_t now_ns);
 void device_boot(device *d, uint8_t reset_cause, uint64_t now_ns);
 void device_reboot(device *d, uint64_t now_ns);
 void device_unplug(device *d, double seconds, uint64_t now_ns);
+/* The computer did not let it run for so long; `queued_ns` of it since the last note it waited for a processor that another
+ * task had. The rest is the machine below: a page to be read, an interrupt, a host of virtual machines. */
+void device_stalled(const device *d, uint64_t late_ns, uint64_t queued_ns, uint64_t now_ns);
 /* The process ends: outputs fall. */
 void device_stop(device *d, uint64_t now_ns);
 /* One pass: bytes, belt, core, records. */

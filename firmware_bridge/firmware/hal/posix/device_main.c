@@ -6,6 +6,7 @@
  * `belt 0|1` (the belt-running input), `quit`; the end of a pipe there quits too. SIGTERM: outputs off, exit. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -23,7 +25,7 @@
 #include "device.h"
 #include "record.h"
 
-enum { BUSY_NS = 1000000, IDLE_NS = 5000000, EARLY_NS = 120000, PRIORITY = 20, NICE = -10 };
+enum { BUSY_NS = 1000000, IDLE_NS = 5000000, EARLY_NS = 120000, STALL_NS = 2000000, PRIORITY = 20, NICE = -10 };
 
 static volatile sig_atomic_t terminated;
 
@@ -37,6 +39,7 @@ static void be_punctual(void) {
     struct sched_param parameters = {.sched_priority = PRIORITY};
     if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameters) != 0) (void)setpriority(PRIO_PROCESS, 0, NICE);
     (void)prctl(PR_SET_TIMERSLACK, 1ul);
+    (void)mlockall(MCL_CURRENT); /* no page of this program is read from a disk between two edges */
 }
 
 static void obey(device *d, const char *line, uint64_t now_ns) {
@@ -88,8 +91,20 @@ static bool ends_with_stdin(void) {
     return fstat(STDIN_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
 }
 
+/* For how long this thread has waited for a processor since it began: run time, waiting time, turns. */
+static uint64_t queued_ns(int schedstat) {
+    char text[96];
+    uint64_t ran = 0, queued = 0;
+    ssize_t n = schedstat < 0 ? -1 : pread(schedstat, text, sizeof text - 1, 0);
+    if (n <= 0) return 0;
+    text[n] = '\0';
+    return sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &queued) == 2 ? queued : 0;
+}
+
 static void loop(device *d) {
     bool listening = true;
+    int schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    uint64_t queued_before = queued_ns(schedstat);
     while (!d->quit && !terminated) {
         uint64_t now_ns = device_now_ns();
         device_step(d, now_ns);
@@ -97,12 +112,20 @@ static void loop(device *d) {
         if (pause == 0) continue; /* an edge is near: look again at once */
         struct pollfd inputs[2] = {{d->port.hung_up ? -1 : d->port.fd, POLLIN, 0}, {listening ? STDIN_FILENO : -1, POLLIN, 0}};
         struct timespec timeout = {0, pause};
-        if (ppoll(inputs, 2, &timeout, NULL) <= 0 || inputs[1].revents == 0) continue;
+        int ready = ppoll(inputs, 2, &timeout, NULL);
+        uint64_t woken_ns = device_now_ns();
+        if (woken_ns > now_ns + (uint64_t)pause + STALL_NS) {
+            uint64_t queued = queued_ns(schedstat), since = queued - queued_before;
+            queued_before = queued;
+            device_stalled(d, woken_ns - now_ns - (uint64_t)pause, since, woken_ns);
+        }
+        if (ready <= 0 || inputs[1].revents == 0) continue;
         if (!read_commands(d, device_now_ns())) {
             listening = false;
             d->quit = ends_with_stdin();
         }
     }
+    if (schedstat >= 0) close(schedstat);
 }
 
 static bool parse(int argc, char **argv, device_options *options) {
