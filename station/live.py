@@ -1,8 +1,8 @@
 """The station in wall time: its threads, who owns what, and the order of start and stop.
 
-    capture-ID   owns its camera        camera -> frames (newest wins, drops counted)
+    capture-ID   owns its camera        camera -> spotted frames (newest wins, drops counted); see camera_thread
     link         owns the port          commands -> port -> replies (overflow is a fault)
-    sort         owns the SortLoop      frames, replies -> commands, records, scene
+    sort         owns the SortLoop      spotted frames, replies -> commands, records, scene
     recorder     owns files             records -> disk
 
 No thread here times an edge: the device does. Knows no stage's work; the loop itself is `pipeline.SortLoop.step`.
@@ -10,41 +10,32 @@ No thread here times an edge: the device does. Knows no stage's work; the loop i
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from firmware_bridge.controller import Controller
 from firmware_bridge.messages import LinkState, LinkStatus, Reply
-from station.app import Brain
 from station.books import Books
 from station.capture.camera import Camera, CameraInfo
-from station.capture.freshness import FrameGuard, Freshness
-from station.channels import Bounded, ChannelFull, DropOldest, Latest
+from station.camera_thread import CameraNews, CameraThread, Caught, FrameSpotter
+from station.channels import Bounded, ChannelFull, Latest
 from station.clock import Clock
 from station.datatypes import Frame, OutcomeKind
-from station.errors import CameraError, CameraLost, ControllerError
+from station.errors import ControllerError
 from station.events import EventKind
-from station.lockstep import tell
+from station.lockstep import placed_by, tell
 from station.machine import Command, State
 from station.pipeline import Controls, SortLoop, StepResult
+from station.tracking.spotter import Spotted
 from station.worker import Worker
 
 MS = 1_000_000
 IDLE_WAIT_S = 0.010
 LINK_WAIT_S = 0.002
 RECORD_EVERY_NS = 40 * MS
-REOPEN_AFTER_NS = 500 * MS
 LINK_START_NS = 8_000 * MS
 REPLIES_HELD = 4096
 SETTLE_NS = 400 * MS  # after STOP: the device's last words
-
-
-POOR_PICTURES = {
-    Freshness.BLACK: "pictures are black",
-    Freshness.FROZEN: "pictures are frozen",
-    Freshness.REPEATED: "pictures are frozen",
-    Freshness.STALE: "pictures come too late",
-}
 
 
 class WaitedController(Controller, Protocol):
@@ -62,21 +53,6 @@ class Scene:
     result: StepResult
 
 
-@dataclass(slots=True)
-class _Source:
-    camera: Camera
-    info: CameraInfo
-    frames: DropOldest[Frame] = field(default_factory=lambda: DropOldest(2))
-    guard: FrameGuard = field(default_factory=FrameGuard)
-    open: bool = True
-    ended: bool = False
-    lost_ns: int | None = None
-    captured: int = 0
-    poor: int = 0  # of them black, frozen or repeated
-    trouble: str = ""  # why its pictures are not used, in words
-    newest_ns: int = 0  # capture of the newest good frame
-
-
 class LiveRun:
     def __init__(self, clock: Clock, books: Books, controller: WaitedController | None) -> None:
         self.clock = clock
@@ -84,7 +60,7 @@ class LiveRun:
         self.controller = controller
         self.scene: Latest[Scene] = Latest()
         self.crash: tuple[str, BaseException] | None = None
-        self._sources: dict[str, _Source] = {}
+        self._cameras: dict[str, CameraThread] = {}
         self._replies: Bounded[Reply] = Bounded("replies", REPLIES_HELD)
         self._commands: Bounded[tuple[Command, str]] = Bounded("operator commands", 64)
         self._frame_ready = threading.Event()
@@ -93,15 +69,17 @@ class LiveRun:
         self._sorting: Worker | None = None
         self._recording = Worker("recorder", self._record, self.note_crash)
         self._loop: SortLoop | None = None
-        self._brain: Brain | None = None
 
     # -- start, in the order of the start checks: camera, controller, model ----------------------------------------
 
     def open_cameras(self, cameras: Mapping[str, Camera]) -> dict[str, CameraInfo]:
         """Raises CameraError."""
+        news = CameraNews(self._frame_ready.set, self._note_lost, self._note_back)
         for camera_id, camera in cameras.items():
-            self._sources[camera_id] = _Source(camera, camera.open())
-        return {camera_id: source.info for camera_id, source in self._sources.items()}
+            self._cameras[camera_id] = CameraThread(
+                camera_id, camera, camera.open(), self.clock, self._placed, news
+            )
+        return {camera_id: one.info for camera_id, one in self._cameras.items()}
 
     def open_link(self) -> None:
         """Start talking to the controller and wait until it could be armed. Raises ControllerError."""
@@ -120,18 +98,18 @@ class LiveRun:
         self.controller.close()
         raise ControllerError(_no_link(status))
 
-    def begin(self, loop: SortLoop, brain: Brain) -> None:
+    def begin(self, loop: SortLoop, spotters: Mapping[str, FrameSpotter]) -> None:
         """Everything is there: look, decide, and start the machine."""
-        self._loop, self._brain = loop, brain
+        self._loop = loop
         self._recording.start()
-        for camera_id in self._sources:
-            body = _bound(self._capture, camera_id)
-            self._capturing.append(Worker(f"capture-{camera_id}", body, self.note_crash))
+        for camera_id, camera in self._cameras.items():
+            camera.spotter = spotters[camera_id]
+            self._capturing.append(Worker(f"capture-{camera_id}", camera.body, self.note_crash))
         self._sorting = Worker("sort", self._turn, self.note_crash)
         for worker in (*self._capturing, self._sorting):
             worker.start()
         self.command(Command.RESET, "start of the run")
-        self.wait_for(lambda: self.loop.machine.state is State.IDLE, 2.0)
+        self.wait_for(lambda: self.loop.machine.state is State.IDLE, 15.0)  # the first steps on a busy machine
         self.command(Command.START, "start of the run")
 
     # -- while it runs -----------------------------------------------------------------------------------------------
@@ -144,27 +122,27 @@ class LiveRun:
     @property
     def ended(self) -> bool:
         """Every source was a recording and has been read to its end."""
-        return all(source.ended and source.frames.empty for source in self._sources.values())
+        return all(camera.ended and camera.caught.empty for camera in self._cameras.values())
 
     def captured(self, camera_id: str) -> int:
         """Frames this source has given so far."""
-        source = self._sources.get(camera_id)
-        return source.captured if source is not None else 0
+        camera = self._cameras.get(camera_id)
+        return camera.tally.captured if camera is not None else 0
 
     def poor(self, camera_id: str) -> int:
         """Of these, black, frozen or repeated ones: they are not used."""
-        source = self._sources.get(camera_id)
-        return source.poor if source is not None else 0
+        camera = self._cameras.get(camera_id)
+        return camera.poor if camera is not None else 0
 
     def camera_trouble(self, camera_id: str) -> str:
         """Why the pictures that come are not used; empty when they are, or when none come."""
-        source = self._sources.get(camera_id)
-        return source.trouble if source is not None else ""
+        camera = self._cameras.get(camera_id)
+        return camera.trouble if camera is not None else ""
 
     def newest_frame_ns(self, camera_id: str) -> int:
         """Capture of the newest good frame of this source; 0 before the first."""
-        source = self._sources.get(camera_id)
-        return source.newest_ns if source is not None else 0
+        camera = self._cameras.get(camera_id)
+        return camera.newest_ns if camera is not None else 0
 
     def command(self, command: Command, who: str) -> None:
         """An operator's wish; STOP also goes straight to the link, past the loop."""
@@ -204,8 +182,9 @@ class LiveRun:
             self._sorting.stop()
         if self._linking is not None:
             self._linking.stop()
-        for source in self._sources.values():
-            source.camera.close()
+        for one in self._cameras.values():
+            one.camera.close()
+        self._count_frames()
         if self.controller is not None:
             self.controller.close()
         now_ns = self.clock.now_ns()
@@ -215,52 +194,6 @@ class LiveRun:
         self._recording.stop()
 
     # -- thread bodies -----------------------------------------------------------------------------------------------
-
-    def _capture(self, camera_id: str) -> None:
-        source = self._sources[camera_id]
-        if source.ended or not self._reopened(camera_id, source):
-            self.clock.sleep_ns(20 * MS)
-            return
-        if not source.info.live and not source.frames.empty:
-            self.clock.sleep_ns(MS)  # a recording waits to be seen: nothing of it is dropped
-            return
-        try:
-            frame = source.camera.read()
-        except CameraLost as error:
-            self._lose(camera_id, source, str(error))
-            return
-        if frame is None:
-            source.ended = True
-            return
-        self.books.frames.captured += 1
-        source.captured += 1
-        fresh = source.guard.judge(frame, self.clock.now_ns()) if source.info.live else Freshness.OK
-        if fresh is not Freshness.OK:
-            self.books.frames.stale += 1  # black, frozen, repeated or too old: never shown to the model
-            source.poor += fresh is not Freshness.STALE
-            source.trouble = POOR_PICTURES[fresh]
-            return
-        source.newest_ns, source.trouble = frame.captured_ns, ""
-        source.frames.put(frame)
-        self._frame_ready.set()
-
-    def _reopened(self, camera_id: str, source: _Source) -> bool:
-        if source.open:
-            return True
-        try:
-            source.info = source.camera.open()
-        except CameraError:
-            self.clock.sleep_ns(REOPEN_AFTER_NS)
-            return False
-        source.open = True
-        away_ms = (self.clock.now_ns() - (source.lost_ns or self.clock.now_ns())) / 1e6
-        self.books.event(EventKind.CAMERA_BACK, self.clock.now_ns(), camera_id, away_ms=round(away_ms))
-        return True
-
-    def _lose(self, camera_id: str, source: _Source, why: str) -> None:
-        source.open, source.lost_ns, source.trouble = False, self.clock.now_ns(), ""
-        source.camera.close()
-        self.books.event(EventKind.CAMERA_LOST, source.lost_ns, camera_id, why=why)
 
     def _move_link(self) -> None:
         assert self.controller is not None
@@ -272,24 +205,26 @@ class LiveRun:
         """One turn of the sort loop."""
         self._frame_ready.wait(IDLE_WAIT_S)
         self._frame_ready.clear()
-        newest = self._newest_frames()
-        frames = self._placed(newest)
-        replies = self._replies.take_all()
-        controls = Controls(
+        caught = self._newest()
+        spotted = [one.spotted for one in caught if one.spotted is not None]
+        replies = self._replies.take_all()  # after the frames: a restart is heard before its first count is seen
+        result = self.loop.step(self.clock.now_ns(), spotted, replies, self._controls(caught))
+        self._tell(result)
+        self._keep_books(spotted, replies, result)
+        if caught or result.state_changed:  # a picture that could not be placed on the belt can still be looked at
+            self.scene.put(Scene(self.clock.now_ns(), tuple(one.frame for one in caught), result))
+
+    def _controls(self, caught: Sequence[Caught]) -> Controls:
+        return Controls(
             commands=tuple(self._commands.take_all()),
             link=self._link_state(),
             fault=self._fault(),
             recorder_full=self.books.recorder.full,
-            alive=tuple(frame.camera_id for frame in newest),
+            alive=tuple(one.frame.camera_id for one in caught),
             camera_words=", ".join(
-                f"camera {camera_id}: {source.trouble}" for camera_id, source in self._sources.items() if source.trouble
+                f"camera {camera_id}: {camera.trouble}" for camera_id, camera in self._cameras.items() if camera.trouble
             ),
         )
-        result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
-        self._tell(result)
-        self._keep_books(frames, replies, result)
-        if newest or result.state_changed:  # a picture that could not be placed on the belt can still be looked at
-            self.scene.put(Scene(self.clock.now_ns(), tuple(newest), result))
 
     def _tell(self, result: StepResult) -> None:
         if self.controller is None:
@@ -299,15 +234,27 @@ class LiveRun:
         self.loop.enqueued(result.commands, now_ns)
         self.books.sent(result, now_ns)
 
-    def _keep_books(self, frames: Sequence[Frame], replies: Sequence[Reply], result: StepResult) -> None:
+    def _keep_books(self, spotted: Sequence[Spotted], replies: Sequence[Reply], result: StepResult) -> None:
         now_ns = self.clock.now_ns()
-        self.books.frames.processed += len(frames)
-        self.books.frames.dropped = sum(source.frames.dropped for source in self._sources.values())
+        for one in spotted:
+            self._cameras[one.frame.camera_id].tally.processed += 1
+        self._count_frames()
         self.books.heard(replies)
         self.books.stepped(result)
         if result.state_changed:
             machine = self.loop.machine
             self.books.event(EventKind.STATE, now_ns, state=machine.state.name.lower(), reason=machine.reason)
+
+    def _count_frames(self) -> None:
+        for camera_id, camera in self._cameras.items():
+            camera.tally.dropped = camera.caught.dropped
+            self.books.cameras[camera_id] = camera.tally
+
+    def _note_lost(self, camera_id: str, why: str) -> None:
+        self.books.event(EventKind.CAMERA_LOST, self.clock.now_ns(), camera_id, why=why)
+
+    def _note_back(self, camera_id: str, away_ns: int) -> None:
+        self.books.event(EventKind.CAMERA_BACK, self.clock.now_ns(), camera_id, away_ms=round(away_ns / 1e6))
 
     def _record(self) -> None:
         self.books.recorder.step(self.clock.now_ns())
@@ -315,25 +262,18 @@ class LiveRun:
 
     # -- questions ---------------------------------------------------------------------------------------------------
 
-    def _newest_frames(self) -> list[Frame]:
-        taken = (source.frames.take_newest() for source in self._sources.values())
-        return [frame for frame in taken if frame is not None]
+    def _newest(self) -> list[Caught]:
+        taken = (camera.caught.take_newest() for camera in self._cameras.values())
+        return [one for one in taken if one is not None]
 
-    def _placed(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Frames with their encoder count. One that cannot be placed on the belt is stale: no decision rests on it."""
+    def _placed(self, frame: Frame) -> Frame | None:
+        """The frame with its encoder count. One that cannot be placed on the belt is stale: no decision rests on it."""
         if self.controller is None:
-            return list(frames)
+            return frame
         capabilities = self.controller.capabilities()
         if capabilities is not None and not capabilities.has_count:
-            return list(frames)
-        placed = []
-        for frame in frames:
-            at = self.controller.count_at(frame.captured_ns)
-            if at is None:
-                self.books.frames.stale += 1
-            else:
-                placed.append(replace(frame, belt_count=at.count, belt_count_bound=at.bound))
-        return placed
+            return frame
+        return placed_by(self.controller, frame)
 
     def _link_state(self) -> LinkState | None:
         return None if self.controller is None else self.controller.status().state
@@ -362,10 +302,6 @@ def status_line(live: LiveRun) -> str:
         f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
         f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}"
     )
-
-
-def _bound(body: Callable[[str], None], camera_id: str) -> Callable[[], None]:
-    return lambda: body(camera_id)
 
 
 def _no_link(status: LinkStatus) -> str:
