@@ -66,14 +66,14 @@ class AlarmKind:
 # fmt: off
 KINDS = (
     AlarmKind("camera_lost", Priority.CRITICAL, "Camera gives no pictures that can be used",
-              "Check its cable, its power and the lamp. It reconnects by itself; decided items still fire, later ones pass unsorted."),
+              "Check its cable, power and the lamp. It reconnects by itself; decided items still fire, later ones pass unsorted."),
     AlarmKind("link_lost", Priority.CRITICAL, "Controller does not answer",
               "Gates have closed themselves. Check the USB cable and its power; then START unless it re-arms itself.",
               on_delay_s=0.5),
     AlarmKind("controller_restarted", Priority.CRITICAL, "Controller has restarted",
               "What it was to fire is lost; those items are counted as missed. Check its power supply and the valves' wiring."),
     AlarmKind("model_fails", Priority.CRITICAL, "Recognition fails",
-              "Nothing is decided until it works again; it is tried every second. Run `station doctor`, then restart the station."),
+              "Nothing is decided until it works; it is tried every second. Run `station doctor`, then restart the station."),
     AlarmKind("station_fault", Priority.CRITICAL, "Station fault",
               "The line is stopped. Note the words, CLEAR, then RESET and START; call maintenance when it comes back."),
     AlarmKind("encoder_silent", Priority.CRITICAL, "Belt encoder is silent",
@@ -117,7 +117,7 @@ KINDS = (
               "Remove old recordings, or lower record.keep_gib.",
               on_delay_s=10.0, off_delay_s=10.0),
     AlarmKind("page_down", Priority.NOTICE, "The page's process has ended",
-              "It is started again by itself and sorting goes on. When it comes back: `station support-bundle`, call maintenance."),
+              "It starts again by itself and sorting goes on. If this repeats: `station support-bundle`, call maintenance."),
 )
 # fmt: on
 

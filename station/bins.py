@@ -1,7 +1,7 @@
 """How much lies in each bin since it was emptied, by count. Pure; knows outcomes and bin names, no files.
 
-A count of items, not of litres: an item that was ejected lies in its bin, one that nothing touched in the unactuated bin, and one
-whose fate is unknown in none. What comes in past the camera is not counted. A limit is a plant's own experience.
+A count of items, not of litres: an item that was ejected lies in its bin, one that nothing touched in the unactuated bin, and
+one whose fate is unknown in none. What comes in past the camera is not counted. A limit is a plant's own experience.
 """
 
 from collections import Counter

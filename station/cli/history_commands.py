@@ -87,10 +87,11 @@ def report(
             return
         found = archive.run(run)
         values = archive.report(found)
+        rows = list(archive.items(found.run_id)) if html is not None else []
     if html is not None:
         from station.record.report_page import report_page
 
-        html.write_text(report_page(values, utc_words(found.started_utc_ns)), encoding="utf-8")
+        html.write_text(report_page(values, utc_words(found.started_utc_ns), rows), encoding="utf-8")
         say(f"written: {html}")
     if as_json:
         data_json(values)

@@ -139,3 +139,33 @@ def test_a_moment_that_is_neither_is_refused() -> None:
 
 def test_utc_is_written_to_the_millisecond() -> None:
     assert utc_words(UTC + 1_999_999) == "2026-01-01T00:00:00.001Z"
+
+
+def test_following_shows_what_was_and_then_what_comes_each_once(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = open_history(directory, 0, UTC)
+    history.begin_run({}, 0, UTC)
+    turns = iter([EventKind.BELT, EventKind.STATE])
+
+    def wait(_clock: object) -> None:
+        """Half a second in which the running station writes something; then the person presses Ctrl-C."""
+        kind = next(turns, None)
+        if kind is None:
+            raise KeyboardInterrupt
+        history.write([Event(kind, 3, UTC + 3 * HOUR_NS)])
+
+    monkeypatch.setattr(history_commands, "_wait", wait)
+    result = station("events", "--dir", str(directory), "--since", "2025-12-31", "--follow", "--json")
+    history.close()
+    assert result.exit_code == 130
+    assert [json.loads(line)["what"] for line in result.stdout.splitlines()] == [
+        "link", "item_missed", "belt", "state"
+    ]  # fmt: skip
+
+
+def test_the_page_holds_the_plots_of_its_run(directory: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    result = station("report", "--dir", str(directory), "--html", str(out))
+    assert result.exit_code == 0, result.output
+    assert "Outcomes over time" in out.read_text()

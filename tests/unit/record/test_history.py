@@ -1,4 +1,5 @@
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,60 @@ def test_a_disk_that_is_away_at_either_end_of_a_run_is_no_traceback(tmp_path: Pa
     open_history(tmp_path, 0, UTC + 1).close()
     with open_archive(tmp_path) as archive:
         assert archive.run(None).status == "interrupted"
+
+
+def test_a_file_of_the_first_version_becomes_one_of_todays_with_all_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old file is made by hand from the first version's own tables; then a step is added as a release would."""
+    older = sqlite3.connect(tmp_path / FILE_NAME)
+    older.executescript(MIGRATIONS[0][1])
+    older.executescript(
+        """
+        CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT, applied_utc_ns INTEGER);
+        INSERT INTO migrations VALUES (1, 'first tables', 5);
+        INSERT INTO runs (started_ns, started_utc_ns, ended_utc_ns, status, facts, report)
+            VALUES (1, 2, 3, 'completed', '{"clock": "wall"}', '{"schema": "station.run/1"}');
+        INSERT INTO items (run_id, track_id, camera_id, born_ns, born_utc_ns, outcome, reason, label, probabilities)
+            VALUES (1, 9, 'camera0', 10, 20, 'ejected', 'none', 'organic', '[0.9,0.1]');
+        INSERT INTO events (run_id, what, at_ns, utc_ns, detail) VALUES (1, 'state', 1, 2, '{"state": "execute"}');
+        """
+    )
+    older.close()
+    step = ("a note per run", "ALTER TABLE runs ADD COLUMN note TEXT; UPDATE runs SET note = 'from before'")
+    monkeypatch.setattr("station.record.schema.MIGRATIONS", (*MIGRATIONS, step))
+    history = open_history(tmp_path, 0, UTC)
+    applied = history._db.execute("SELECT version, name, applied_utc_ns FROM migrations").fetchall()
+    assert applied == [(1, "first tables", 5), (2, "a note per run", UTC)]
+    assert history._db.execute("SELECT note FROM runs").fetchall() == [("from before",)]
+    history.begin_run({"clock": "wall"}, 0, UTC)
+    history.write([Settled(record(1))])
+    with open_archive(tmp_path) as archive:
+        [new, old] = archive.runs()
+        [row] = archive.items(old.run_id)
+        [(_, event)] = archive.events(kinds=[EventKind.STATE])
+        assert [row.track_id for row in archive.items(new.run_id)] == [1]
+    history.close()
+    assert (old.status, old.facts, old.report) == ("completed", {"clock": "wall"}, {"schema": "station.run/1"})
+    assert (row.track_id, row.label, row.probabilities) == (9, "organic", (0.9, 0.1))
+    assert event.detail == {"state": "execute"}
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_history(tmp_path, 0, UTC).close()
+    broken = ("broken", "ALTER TABLE runs ADD COLUMN note TEXT; UPDATE nowhere SET note = 1")
+    with monkeypatch.context() as patched:
+        patched.setattr("station.record.schema.MIGRATIONS", (*MIGRATIONS, broken))
+        with pytest.raises(ConfigError, match="cannot be used as history"):
+            open_history(tmp_path, 0, UTC)
+    history = open_history(tmp_path, 0, UTC)
+    columns = [name for _, name, *_ in history._db.execute("PRAGMA table_info(runs)")]
+    assert "note" not in columns
+    history.close()
+
+
+def test_a_released_step_is_never_edited() -> None:
+    """Files out there were made by it: what is to change goes into a further step."""
+    released = {"first tables": "ffe985fd05783b4f"}
+    for name, script in MIGRATIONS:
+        assert sha256(" ".join(script.split()).encode()).hexdigest()[:16] == released[name]
