@@ -66,7 +66,7 @@ class AlarmKind:
 # fmt: off
 KINDS = (
     AlarmKind("camera_lost", Priority.CRITICAL, "Camera gives no pictures that can be used",
-              "Check its cable, power and the lamp. It reconnects by itself; decided items still fire, later ones pass unsorted."),
+              "Check cable, power and lamp. It reconnects by itself; decided items still fire, later ones pass unsorted."),
     AlarmKind("link_lost", Priority.CRITICAL, "Controller does not answer",
               "Gates have closed themselves. Check the USB cable and its power; then START unless it re-arms itself.",
               on_delay_s=0.5),

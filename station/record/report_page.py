@@ -173,11 +173,15 @@ def _incidents(incidents: Sequence[dict[str, Any]]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{incident['at_s']:.1f} s</td><td>{escape(str(incident['what']).replace('_', ' '))}</td>"
-        f"<td>{'to the end' if incident['for_s'] is None else '%.1f s' % incident['for_s']}</td>"
+        f"<td>{_lasted(incident['for_s'])}</td>"
         f"<td>{escape(str(incident['reason']))}</td></tr>"
         for incident in incidents
     )
     return f'<section class="wide"><h2>Incidents: when, what, for how long</h2><table>{rows}</table></section>'
+
+
+def _lasted(seconds: float | None) -> str:
+    return "to the end" if seconds is None else f"{seconds:.1f} s"
 
 
 def _section(title: str, values: dict[str, Any]) -> str:
