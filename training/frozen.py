@@ -135,10 +135,7 @@ class Choice:
 
 
 def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidates: Sequence[float]) -> Choice:
-    """By folds of whole blocks: the strongest that is no worse than the best by more than a standard error.
-
-    The pictures to come are of searches (or days) that no fold holds: what only just wins here is too weak there.
-    """
+    """By folds of neighbouring blocks, which part TRAIN as TEST was parted from it; of equals the strongest."""
     strongest_first = sorted(candidates, reverse=True)
     if len(strongest_first) == 1:
         return Choice(strongest_first[0], ())
@@ -150,10 +147,8 @@ def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidat
             head = fit_head(views[:, learn], labels[learn], weights, l2, head)
             right[row, fold] = (head.logits(views[:, judge]).argmax(1) == labels[judge]).mean()
     means, errors = right.mean(1), right.std(1, ddof=1) / np.sqrt(N_FOLDS)
-    best = int(means.argmax())
-    chosen = next(row for row in range(len(means)) if means[row] >= means[best] - errors[best])
     tried = tuple((l2, float(means[row]), float(errors[row])) for row, l2 in enumerate(strongest_first))
-    return Choice(strongest_first[chosen], tried)
+    return Choice(strongest_first[int(means.argmax())], tried)
 
 
 def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:
