@@ -31,6 +31,9 @@ app = typer.Typer(
 
 ConfigFlag = Annotated[Path | None, typer.Option("--config", help="Configuration to calibrate; default: the one found")]
 CameraFlag = Annotated[str, typer.Option("--camera", help="Source: index, /dev path, address, or a picture file")]
+SpeedCameraFlag = Annotated[
+    str, typer.Option("--camera", help="Source: index, /dev path, recording, address; virtual: the simulated line")
+]
 CameraIdFlag = Annotated[str | None, typer.Option("--id", help="Which [[cameras]] entry; default: the first")]
 BoardFlag = Annotated[str, typer.Option("--board", help="Squares of the board, COLUMNSxROWS")]
 SquareFlag = Annotated[float, typer.Option("--square-mm", help="Side of a square, measured on the print")]
@@ -81,9 +84,10 @@ def belt(
 @app.command()
 @output.told
 def speed(
-    camera: CameraFlag,
+    camera: SpeedCameraFlag,
     port: Annotated[
-        str | None, typer.Option("--port", help="Controller whose encoder is read; none: pictures only")
+        str | None,
+        typer.Option("--port", help="Controller whose encoder is read, or virtual; none: pictures only"),
     ] = None,
     for_: Annotated[str, typer.Option("--for", help="How long to measure: 10s, 1m")] = "10s",
     config: ConfigFlag = None,
@@ -99,7 +103,9 @@ def speed(
     found = measure_speed(station, entry, camera, port, seconds(for_))
     output.say(found.text)
     keys: dict[str, Any] = {}
-    if found.mm_per_count is not None and found.mm_per_count > 0:
+    if found.agrees:
+        keys = {}
+    elif found.mm_per_count is not None and found.mm_per_count > 0:
         keys = {"mm_per_count": float(f"{found.mm_per_count:.5g}")}
     elif station.belt.mm_per_count is None:
         keys = {"speed_m_s": float(f"{found.picture_m_s:.4g}")}

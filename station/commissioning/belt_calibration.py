@@ -49,13 +49,18 @@ class BeltCalibration:
         return float(self.residual_mm.max())
 
     @property
+    def _worst_place(self) -> str:
+        x, y = self.marks.px[int(np.argmax(self.residual_mm))] - 0.5  # as an image viewer counts
+        return f"the point at {x:.0f},{y:.0f} px"
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         found = []
         if len(self.residual_mm) == FEWEST_POINTS:
             found.append("four marks always fit exactly: give a fifth to learn how good they are")
         if self.worst_mm > LARGE_RESIDUAL_MM:
             found.append(
-                f"one point is {self.worst_mm:.1f} mm off: a wrong measure, a board that is not flat, "
+                f"{self._worst_place} is {self.worst_mm:.1f} mm off: a wrong measure, a board that is not flat, "
                 "or a lens that bends lines"
             )
         if self.share < SMALL_SHARE:

@@ -13,14 +13,16 @@ import numpy as np
 from station.config import CameraConfig, StationConfig
 from station.datatypes import Frame
 from station.errors import StationError
-from station.tracking.tracker import TrackIds
-from station.tracking.view import LEARNING_FRAMES, View, ViewConfig
+from station.tracking.belt import configured_map
+from station.tracking.spotter import LEARNING_FRAMES, Spotter, ViewConfig
 
 SETTLING_FRAMES = LEARNING_FRAMES + 10
 FEWEST_FRAMES = 60
 LEAST_TRAVEL_MM = 300.0  # less, and a pixel of error is too much of it
 LARGE_DIFFERENCE = 0.03  # the device cancels what it holds at such a speed error in time mode
 UNEVEN = 0.05
+FEWEST_PARTS = 4  # half seconds
+SHIFT_ERROR_PX = 0.1  # of the picture that motion is measured in: what every frame's shift may be off to the same side
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class BeltSpeed:
     counts: float | None  # None: no encoder was read
     configured_mm_per_count: float | None
     unevenness: float  # of the speed the pictures see: standard deviation over half seconds, relative
+    bound: float | None = None  # 95 %, relative, of what the pictures say; not of the camera's own scale
 
     @property
     def picture_m_s(self) -> float:
@@ -48,13 +51,22 @@ class BeltSpeed:
         return self.counts * self.configured_mm_per_count / self.picture_mm - 1
 
     @property
+    def agrees(self) -> bool:
+        """The configured value lies within what the pictures can tell: measuring gave no reason to change it."""
+        return self.difference is not None and self.bound is not None and abs(self.difference) <= self.bound
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         found = []
         if self.counts == 0:
             found.append("the encoder does not count although the belt moves: check its wheel, coupling and cable")
         if self.counts is not None and self.counts < 0:
             found.append("the encoder counts backwards: swap its A and B wires")
-        elif self.counts and self.difference is not None and abs(self.difference) > LARGE_DIFFERENCE:
+        elif (
+            self.counts
+            and self.difference is not None
+            and abs(self.difference) > max(LARGE_DIFFERENCE, self.bound or 0)
+        ):
             found.append(
                 f"encoder and pictures differ by {self.difference:+.1%}: mm_per_count, the camera's calibration, or a "
                 "slipping wheel; measure one metre of belt to know which"
@@ -71,6 +83,7 @@ class BeltSpeed:
             if self.counts is None
             else {"counts": self.counts, "mm_per_count": self.configured_mm_per_count},
             "mm_per_count": self.mm_per_count,
+            "bound": self.bound,
             "difference": self.difference,
             "warnings": list(self.warnings),
         }
@@ -85,7 +98,12 @@ class BeltSpeed:
                 else f", configured {self.configured_mm_per_count:g} ({self.difference:+.2%})"
             )
             measured = "none" if self.mm_per_count is None else f"{self.mm_per_count:.5f}"
-            lines.append(f"encoder: {self.counts:.0f} counts; by the pictures {measured} mm per count{by_config}")
+            within = "" if self.bound is None else f" within {self.bound:.2%}"
+            lines.append(
+                f"encoder: {self.counts:.0f} counts; by the pictures {measured} mm per count{within}{by_config}"
+            )
+        if self.agrees:
+            lines.append("the configured value lies within what the pictures can tell: no reason to change it")
         return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
 
 
@@ -103,23 +121,26 @@ class SpeedCheck:
 
     def __init__(self, config: StationConfig, camera: CameraConfig) -> None:
         self._mm_per_count = config.belt.mm_per_count
+        seen_at = configured_map(camera, camera.width_px, camera.height_px, config.belt.width_mm)
+        coarser = max(1.0, camera.width_px / config.detector.work_width_px)
+        self._shift_error_mm = SHIFT_ERROR_PX * coarser * seen_at.mm_per_px
         belt = config.belt.model_copy(update={"mm_per_count": None, "speed_m_s": None})
-        self._view = View(ViewConfig(camera, belt, config.detector, speed_from_picture=True), TrackIds())
+        self._spotter = Spotter(ViewConfig(camera, belt, config.detector, speed_from_picture=True))
         self._seen = 0
         self._sightings: list[Sighting] = []
 
     def add(self, frame: Frame, count: float | None) -> None:
-        self._view.see(frame)
+        spotted = self._spotter.spot(frame)
         self._seen += 1
         if self._seen > SETTLING_FRAMES:
-            self._sightings.append(Sighting(frame.captured_ns, self._view.travel_mm, count))
+            self._sightings.append(Sighting(frame.captured_ns, spotted.travel_mm, count))
 
     def result(self) -> BeltSpeed:
-        return judge(self._sightings, self._mm_per_count)
+        return judge(self._sightings, self._mm_per_count, self._shift_error_mm)
 
 
-def judge(seen: Sequence[Sighting], mm_per_count: float | None) -> BeltSpeed:
-    """Raises StationError when there is too little to judge by."""
+def judge(seen: Sequence[Sighting], mm_per_count: float | None, shift_error_mm: float = 0.0) -> BeltSpeed:
+    """`shift_error_mm`: what each frame's shift may be off. Raises StationError when there is too little to judge by."""
     if len(seen) < FEWEST_FRAMES:
         needed = SETTLING_FRAMES + FEWEST_FRAMES
         raise StationError(
@@ -138,7 +159,27 @@ def judge(seen: Sequence[Sighting], mm_per_count: float | None) -> BeltSpeed:
         (from_mm, first), (to_mm, last) = counted[0], counted[-1]
         # Scaled to the whole travel: the count may have begun a little later than the pictures.
         counts = (last - first) * picture_mm / max(to_mm - from_mm, 1e-9)
-    return BeltSpeed(seconds, picture_mm, counts, mm_per_count, _unevenness(seen))
+    scatter = _scatter(seen)
+    bound = None if scatter is None else scatter + shift_error_mm * (len(seen) - 1) / picture_mm
+    return BeltSpeed(seconds, picture_mm, counts, mm_per_count, _unevenness(seen), bound)
+
+
+def _scatter(seen: Sequence[Sighting]) -> float | None:
+    """How far the mean may be off by chance (95 %, relative), from its half seconds. None when too few have been seen.
+
+    Against the encoder where there is one (a speed that changes is no error then), else against an even speed. An error of the
+    camera's calibration is in every half second alike and does not show here: a tape measure finds it.
+    """
+    paced = [sighting for sighting in seen if sighting.count is not None]
+    pace = np.array([sighting.count if paced else sighting.captured_ns for sighting in paced or seen], np.float64)
+    travel_mm = np.array([sighting.travel_mm for sighting in paced or seen])
+    times_s = np.array([sighting.captured_ns for sighting in paced or seen]) / 1e9
+    marks_s = np.arange(times_s[0], times_s[-1], 0.5)
+    paces = np.diff(np.interp(marks_s, times_s, pace))
+    if len(paces) < FEWEST_PARTS or not (np.abs(paces) > 0).all():
+        return None
+    ratios = np.diff(np.interp(marks_s, times_s, travel_mm)) / paces
+    return float(2.0 * ratios.std(ddof=1) / np.sqrt(len(ratios)) / abs(ratios.mean()))
 
 
 def _unevenness(seen: Sequence[Sighting]) -> float:

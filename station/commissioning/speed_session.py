@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from firmware_bridge.messages import LinkState
+from station.capture.camera import Camera
 from station.clock import Clock, SystemClock
 from station.commissioning.belt_speed import BeltSpeed, SpeedCheck
 from station.commissioning.camera_probe import camera_from
 from station.commissioning.port_checks import WiredController, candidates, open_controller
+from station.commissioning.virtual_line import virtual_line
 from station.config import CameraConfig, StationConfig
 from station.errors import ControllerError
 from station.worker import Worker
@@ -24,21 +26,35 @@ def measure_speed(
 ) -> BeltSpeed:
     """Raises CameraError, ControllerError, or StationError when there is too little to judge by."""
     clock = SystemClock()
+    if (port == "virtual") > (source == "virtual"):
+        raise ControllerError("--port virtual is the simulated line's controller: its camera is --camera virtual.")
+    if source == "virtual":
+        return _on_virtual_line(config, camera, port, duration_s)
+    eye = camera_from(source, clock, camera)
     if port is None:
-        return _watch(config, camera, source, None, duration_s)
+        return _watch(config, camera, eye, None, duration_s)
     found = candidates(port)
     if len(found) != 1:
         there = ", ".join(found) or "none is plugged in"
         raise ControllerError(f"--port {port}: name the one port to read ({there})")
     with closing(open_controller(found[0], config)) as controller, _moved(controller, clock):
-        return _watch(config, camera, source, controller, duration_s)
+        return _watch(config, camera, eye, controller, duration_s)
+
+
+def _on_virtual_line(config: StationConfig, camera: CameraConfig, port: str | None, duration_s: float) -> BeltSpeed:
+    """To practise: the simulated belt runs at virtual.speed_m_s, its encoder counts virtual.mm_per_count."""
+    if port not in (None, "virtual"):
+        raise ControllerError(f"--port {port}: with --camera virtual the encoder is --port virtual, or leave it out.")
+    with virtual_line(config, camera) as line:
+        if port is None:
+            return _watch(config, camera, line.camera, None, duration_s)
+        with closing(open_controller(line.port, config)) as controller, _moved(controller, SystemClock()):
+            return _watch(config, camera, line.camera, controller, duration_s)
 
 
 def _watch(
-    config: StationConfig, camera: CameraConfig, source: str, controller: WiredController | None, duration_s: float
+    config: StationConfig, camera: CameraConfig, eye: Camera, controller: WiredController | None, duration_s: float
 ) -> BeltSpeed:
-    clock = SystemClock()
-    eye = camera_from(source, clock, camera)
     check = SpeedCheck(config, camera)
     info = eye.open()
     try:

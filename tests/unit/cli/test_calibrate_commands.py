@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from station.cli.calibrate_commands import app
+from station.commissioning.belt_speed import BeltSpeed
 from station.commissioning.charuco import BoardSpec, draw_board
 from station.config import builtin_text, load_config
 
@@ -109,3 +110,59 @@ def test_marks_against_the_direction_of_travel_are_refused() -> None:
     result = calibrate("belt", "--camera", "empty.png", *MARK_FLAGS, "--yes")
     assert result.exit_code == 2
     assert "up" in result.stderr
+
+
+# -- speed -----------------------------------------------------------------------------------------------------------
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, mm_per_count: float, bound: float = 0.006) -> None:
+    """Pictures that say this, whatever is measured: the measuring itself has tests of its own."""
+    found = BeltSpeed(10.0, 10_000.0, 10_000.0 / mm_per_count, 0.5, 0.001, bound)
+    monkeypatch.setattr("station.commissioning.speed_session.measure_speed", lambda *_: found)
+
+
+def test_a_measured_count_is_written_after_yes_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, 0.47)
+    before = Path("station.toml").read_text()
+    unasked = calibrate("speed", "--camera", "0", "--port", "auto", "--json")
+    assert unasked.exit_code == 0, unasked.stderr
+    assert json.loads(unasked.stdout)["written"] is False
+    assert "--yes answers yes" in unasked.stderr  # no terminal to ask on
+    assert Path("station.toml").read_text() == before
+    yes = calibrate("speed", "--camera", "0", "--port", "auto", "--yes", "--json")
+    assert json.loads(yes.stdout)["written"] is True
+    assert load_config(Path("station.toml")).belt.mm_per_count == 0.47
+
+
+def test_a_value_within_the_bound_is_left_alone_even_with_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, 0.502)
+    before = Path("station.toml").read_text()
+    result = calibrate("speed", "--camera", "0", "--port", "auto", "--yes", "--json")
+    assert json.loads(result.stdout)["written"] is False
+    assert "no reason to change it" in result.stderr
+    assert Path("station.toml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--camera", "0", "--port", "virtual"], "--camera virtual"),
+        (["--camera", "virtual", "--port", "/dev/ttyACM0"], "--port virtual"),
+    ],
+)
+def test_a_simulated_half_and_a_real_half_are_no_line(args: list[str], words: str) -> None:
+    result = calibrate("speed", *args)
+    assert result.exit_code == 4
+    assert words in result.stderr
+
+
+def test_on_the_simulated_line_a_wrong_count_is_found_live() -> None:
+    """Slow (about 10 s): pictures settle for two seconds, and the line's process has to start."""
+    Path("station.toml").write_text(builtin_text("virtual").replace("mm_per_count = 0.5", "mm_per_count = 0.45"))
+    result = calibrate("speed", "--camera", "virtual", "--port", "virtual", "--for", "4.5s", "--yes", "--json")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["written"] is True
+    assert answer["mm_per_count"] == pytest.approx(0.5, rel=answer["bound"])
+    assert answer["bound"] < 0.02
+    assert load_config(Path("station.toml")).belt.mm_per_count == pytest.approx(0.5, rel=0.01)

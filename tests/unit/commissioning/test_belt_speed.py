@@ -79,3 +79,38 @@ def test_a_standing_belt_and_too_few_frames_are_refused() -> None:
         judged(0.0, lambda belt_mm: 0.0)
     with pytest.raises(StationError, match="measure longer"):
         judged(800.0, lambda belt_mm: 0.0, frames=30)
+
+
+@pytest.mark.parametrize(
+    ("mm_per_count", "shift_error_mm", "agrees"),
+    [
+        pytest.param(0.5, 0.0, True, id="the same"),
+        pytest.param(0.497, 0.0, False, id="0.6 % off, and the pictures are sure"),
+        pytest.param(0.497, 0.27, True, id="0.6 % off, and the pictures know 1 %"),
+        pytest.param(0.48, 0.27, False, id="4 % off"),
+    ],
+)
+def test_a_value_within_the_pictures_bound_is_no_reason_to_change_it(
+    mm_per_count: float, shift_error_mm: float, agrees: bool
+) -> None:
+    seen = [
+        Sighting(round(number * 1e9 / FPS), 800.0 * number / FPS, 800.0 * number / FPS / mm_per_count)
+        for number in range(150)
+    ]
+    found = judge(seen, 0.5, shift_error_mm)
+    assert found.agrees is agrees
+    assert found.bound == pytest.approx(shift_error_mm / (800.0 / FPS), abs=1e-6)
+    assert ("no reason to change" in found.text) is agrees
+
+
+def test_the_bound_grows_with_what_the_half_seconds_say_apart() -> None:
+    noise = np.random.default_rng(3).normal(0.0, 4.0, 300).cumsum()
+    seen = [
+        Sighting(round(number * 1e9 / FPS), 800.0 * number / FPS + noise[number], 1600.0 * number / FPS)
+        for number in range(300)
+    ]
+    found = judge(seen, 0.5)
+    assert found.bound is not None
+    assert 0.005 < found.bound < 0.1
+    short = judge(seen[:60], 0.5)
+    assert short.bound is None  # two seconds are too few parts
