@@ -8,7 +8,7 @@ from pathlib import Path
 from station.clock import Clock
 from station.commissioning.camera_probe import DARK_LEVEL, GLARING_LEVEL, CameraProbe, camera_from, probe
 from station.commissioning.findings import Finding, failed, passed, warned
-from station.config import CameraConfig
+from station.config import CameraConfig, StationConfig
 from station.errors import CameraError
 
 PROBE_NS = 2_000_000_000
@@ -28,6 +28,20 @@ def camera_findings(source: str, clock: Clock, config: CameraConfig | None) -> I
         return
     yield passed("camera", seen.text)
     yield from judge(seen, config)
+
+
+def cameras_unseen(config: StationConfig | None, root: Path = Path("/")) -> Finding:
+    """Doctor was not told which camera: say so, or its silence reads as health."""
+    there = [camera["stable"] or camera["device"] for camera in video_devices(root)]
+    wanted = len(config.cameras) if config is not None else 1
+    if len(there) < wanted:
+        message = (
+            f"{len(there)} cameras are plugged in (V4L2), the configuration describes {wanted}; none was looked at"
+        )
+        fix = "plug it in (`station cameras list`); of a network camera give the address: doctor --camera rtsp://..."
+        return warned("camera", message, fix)
+    message = f"none was looked at; plugged in: {', '.join(there)}"
+    return warned("camera", message, f"doctor {' '.join(f'--camera {name}' for name in there[:wanted])}")
 
 
 def judge(seen: CameraProbe, config: CameraConfig | None) -> Iterator[Finding]:

@@ -10,8 +10,16 @@ from pathlib import Path
 
 from station.clock import Clock
 from station.commissioning.config_checks import config_findings, read_config
-from station.commissioning.findings import Finding, Verdict, failed, passed
-from station.commissioning.host_checks import disk_space, engines, opencv_library, port_grabbers, record_directory
+from station.commissioning.findings import Finding, Verdict, failed, passed, warned
+from station.commissioning.host_checks import (
+    disk_space,
+    engines,
+    history,
+    opencv_library,
+    page_address,
+    port_grabbers,
+    record_directory,
+)
 from station.commissioning.port_checks import candidates, controller_findings, open_controller, port_findings
 from station.config import StationConfig
 
@@ -45,13 +53,17 @@ def examine(asked: Examination) -> Iterator[Finding]:
         directory = Path(config.record.directory)
         yield record_directory(directory)
         yield disk_space(directory, config.record.keep_gib)
+        yield history(directory)
+        yield page_address(config.panel.http)
 
 
 def _with_opencv(asked: Examination, config: StationConfig | None, torch_is_well: bool) -> Iterator[Finding]:
-    from station.commissioning.camera_checks import camera_findings
+    from station.commissioning.camera_checks import camera_findings, cameras_unseen
 
     if config is not None:
         yield from config_findings(config)
+    if not asked.cameras:
+        yield cameras_unseen(config)
     for number, source in enumerate(asked.cameras):
         if source == "virtual":
             yield passed("camera", "virtual: simulated, nothing to check")
@@ -67,6 +79,9 @@ def _with_opencv(asked: Examination, config: StationConfig | None, torch_is_well
 def _port(asked: Examination, config: StationConfig | None) -> Iterator[Finding]:
     port = asked.port or (config.link.port if config is not None else None)
     if port is None:
+        yield warned(
+            "port", "no controller was looked at: neither --port nor link.port names one", "doctor --port auto"
+        )
         return
     if port == "virtual":
         yield _virtual_core()

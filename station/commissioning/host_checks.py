@@ -8,6 +8,8 @@ import importlib.metadata
 import json
 import re
 import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from station.commissioning.findings import Finding, failed, passed, warned
+from station.record.history import FILE_NAME, history_facts, recording_process
+from station.record.schema import MIGRATIONS
 
 GIB = 1 << 30
 LEAST_FREE_GIB = 1.0
@@ -198,3 +202,37 @@ def version_of(*distributions: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return ""
+
+
+def history(directory: Path) -> Finding:
+    """Is what earlier runs left usable, and does nobody record there now? A running station holds camera and port too."""
+    path = directory / FILE_NAME
+    if not path.exists():
+        return passed("history", f"{directory} holds none yet: the first run begins it")
+    owner = recording_process(directory)
+    if owner is not None:
+        fix = f"station stop, or end process {owner}; doctor cannot look at a camera or a port that it holds"
+        return warned("history", f"a station (process {owner}) records in {directory} now", fix)
+    try:
+        version, runs = history_facts(path)
+    except (sqlite3.Error, OSError) as error:
+        fix = f"mv {path} {path}.broken (a new one is begun), or set record.directory to another folder"
+        return failed("history", f"{path} cannot be read: {error}", fix)
+    if version > len(MIGRATIONS):
+        fix = "update this program, or set record.directory to another folder"
+        return failed("history", f"{path} was written by a newer program (version {version})", fix)
+    older = "" if version == len(MIGRATIONS) else f", version {version} will become {len(MIGRATIONS)} at the next start"
+    return passed("history", f"{path}: {runs} runs, {path.stat().st_size / GIB:.2f} GiB{older}")
+
+
+def page_address(http: str) -> Finding:
+    """Can the page be had at the configured address?"""
+    host, _, port = http.rpartition(":")
+    try:
+        with socket.create_server((host.strip("[]"), int(port)), reuse_port=False):
+            return passed("page", f"{http} is free")
+    except OSError as error:
+        fix = f"end what listens there (ss -ltnp 'sport = :{port}'), or set panel.http to another port"
+        return warned("page", f"{http} cannot be had ({error.strerror}): `run` would go without a page", fix)
+    except ValueError:
+        return failed("page", f"panel.http = {http!r} is no HOST:PORT", "write it like 127.0.0.1:8384")

@@ -21,6 +21,7 @@ from station.record.rows import ItemRow, birth_row, interrupted, item_row
 from station.record.schema import ITEM_COLUMNS, JSON_COLUMNS, migrate
 
 FILE_NAME = "history.sqlite"
+LOCK_NAME = "history.lock"
 BITE_ROWS = 2_000  # deleted in one go: some tens of milliseconds, while items run
 BITE_PAGES = 2_000
 _INCREMENTAL = 2  # auto_vacuum: freed pages go back to the disk when asked, some at a time
@@ -252,6 +253,28 @@ def read_items(db: sqlite3.Connection, run_id: int, *, only_open: bool = False) 
         yield ItemRow.from_json(values)
 
 
+def recording_process(directory: Path) -> str | None:
+    """The process that records there now, None when nobody does. Changes nothing."""
+    try:
+        with (directory / LOCK_NAME).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (directory / LOCK_NAME).read_text(encoding="utf-8").strip() or "unknown"
+    except OSError:
+        pass  # no lock file: nobody has recorded there
+    return None
+
+
+def history_facts(path: Path) -> tuple[int, int]:
+    """(version of the tables, number of runs). Raises sqlite3.Error for what is no readable history. Changes nothing."""
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0)) as db:
+        [(broken,)] = db.execute("PRAGMA quick_check(1)").fetchall()
+        if broken != "ok":
+            raise sqlite3.DatabaseError(broken)
+        version = db.execute("SELECT COALESCE(MAX(version), 0) FROM migrations").fetchone()[0]
+        return int(version), int(db.execute("SELECT COUNT(*) FROM runs").fetchone()[0])
+
+
 def _values(run_id: int, row: ItemRow) -> list[Any]:
     values = row.to_json()
     for column in JSON_COLUMNS:
@@ -262,7 +285,7 @@ def _values(run_id: int, row: ItemRow) -> list[Any]:
 
 def _lock(directory: Path) -> TextIO:
     """Held until closed or until the process dies, however it dies."""
-    file = (directory / "history.lock").open("a+", encoding="utf-8")
+    file = (directory / LOCK_NAME).open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -66,6 +66,16 @@ def test_a_failing_check_exits_1_with_its_fix(tmp_path: Path, args: list[str], c
     assert failing[check]["fix"]
 
 
+def test_what_was_not_looked_at_is_said(tmp_path: Path) -> None:
+    config = template(tmp_path, 'port = "auto"', "")
+    answer = json.loads(examined("--config", config, "--json").stdout)
+    found = {f["check"]: f for f in answer["findings"]}
+    assert found["camera"]["verdict"] == "warn"
+    assert "looked at" in found["camera"]["message"]
+    assert found["camera"]["fix"]
+    assert {"history", "page"} <= set(found)
+
+
 def test_for_people_each_finding_is_a_line_with_its_verdict(tmp_path: Path) -> None:
     result = examined("--config", template(tmp_path), "--port", "virtual")
     assert "pass  geometry: camera camera0" in result.stdout

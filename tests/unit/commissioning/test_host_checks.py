@@ -1,5 +1,7 @@
 """What doctor says about a computer, on computers made up here."""
 
+import socket
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,14 @@ from station.commissioning.host_checks import (
     TorchFacts,
     disk_space,
     engines,
+    history,
     import_error,
     opencv_library,
+    page_address,
     port_grabbers,
     record_directory,
 )
+from station.record.history import FILE_NAME, open_history
 
 GIB = 1 << 30
 
@@ -85,6 +90,34 @@ def test_a_records_folder_that_cannot_be_written_is_found(tmp_path: Path) -> Non
     blocking.touch()
     assert record_directory(blocking / "runs").verdict is Verdict.FAIL
     assert list(tmp_path.iterdir()) == [blocking]  # nothing left behind
+
+
+def test_a_history_is_judged_without_being_changed(tmp_path: Path) -> None:
+    assert history(tmp_path / "none").verdict is Verdict.PASS
+    writer = open_history(tmp_path, 0, 0)
+    writer.begin_run({}, 0, 0)
+    running = history(tmp_path)
+    assert running.verdict is Verdict.WARN
+    assert "records in" in running.message
+    writer.close()
+    found = history(tmp_path)
+    assert found.verdict is Verdict.PASS, found.message
+    assert "1 runs" in found.message
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("INSERT INTO migrations VALUES (99, 'of the future', 0)")
+    assert "newer program" in history(tmp_path).message
+    (tmp_path / FILE_NAME).write_bytes(b"SQLite format 3" + bytes(range(256)) * 16)
+    broken = history(tmp_path)
+    assert (broken.verdict, "mv " in broken.fix) == (Verdict.FAIL, True)
+
+
+def test_an_address_that_is_taken_or_none_is_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        finding = page_address(f"127.0.0.1:{port}")
+    assert (finding.verdict, str(port) in finding.fix) == (Verdict.WARN, True)
+    assert page_address("127.0.0.1:0").verdict is Verdict.PASS
+    assert page_address("nonsense").verdict is Verdict.FAIL
 
 
 def test_modem_manager_is_found_among_the_processes(tmp_path: Path) -> None:
