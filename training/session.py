@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from station.errors import ConfigError
 from station.intervals import wilson
 from station.recognition.artifact import DEFAULT, ArtifactInfo, save_artifact
-from training import metrics
+from training import metrics, record
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
 from training.distributed import join_world, leave_world
@@ -59,6 +58,7 @@ def train(job: TrainJob) -> dict[str, Any]:
     keep_freed_memory()
     recipe = settled_recipe(job)
     world, device = join_world(pick_device(job.device))
+    at_start = record.machine(device)
     folder = job.out or Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     run = Run(recipe, folder, job.seed, device, world)
     pictures, test = gather(job, recipe)
@@ -67,6 +67,7 @@ def train(job: TrainJob) -> dict[str, Any]:
     best = BestOnTest(run, test) if job.protocol == PAPER else None
     model, found = learned(run, pictures, job, best)
     facts = training_facts(job, recipe, pictures) | found
+    facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
     facts |= {"wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
     if best is not None:
         model, facts = best.model or model, facts | {"test_by_epoch": best.accuracies}
@@ -231,13 +232,16 @@ def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[st
         "recipe": recipe.model_dump(mode="json"),
         "protocol": job.protocol,
         "selected_on_test": job.protocol == PAPER,
+        "data": job.data.name,
+        "backbone": Path(job.backbone).name if job.backbone else None,
+        "asked": {"arch": job.arch, "epochs": job.epochs, "batch": job.batch},
         "extra": [folder.name for folder in job.extra],
         "seed": job.seed,
         "n_train": len(pictures.train.labels),
         "n_holdout": 0 if pictures.holdout is None else len(pictures.holdout.labels),
         "n_extra": 0 if pictures.extra is None else len(pictures.extra.labels),
         "unreadable": [Path(name).name for name in pictures.train.unreadable],
-        "versions": {"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()},
+        "versions": record.versions(),
     }
 
 

@@ -17,6 +17,7 @@ from station.cli import (
     ports_commands,
     replay_commands,
     run_commands,
+    training_bench,
     training_commands,
 )
 
@@ -61,5 +62,6 @@ app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data, name="data")
 history_commands.register(app)
 training_commands.register(app, data)
+training_bench.register(bench_commands.app)
 data.command("render")(data_render.render)
 app.command("support-bundle")(doctor_commands.support_bundle)

@@ -1,0 +1,59 @@
+"""What a run says of itself: its settings, the command that repeats it, the machine and how busy that was.
+
+Knows facts about a run, nothing about how it goes.
+"""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+PLACE_OF_DATA = (
+    "../shared/data"  # where a reader of the record has the data folder; nobody's own paths are written down
+)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What computed, and how many processes wanted to (the load now, over one minute)."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {
+        "device": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+        "system": platform.system(),
+    }
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def versions() -> dict[str, str]:
+    return {"torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()}
+
+
+def command(values: dict[str, Any]) -> str:
+    """The line that repeats a run, from the facts it recorded."""
+    recipe, parts = values["recipe"], ["station train", f"{PLACE_OF_DATA}/{values.get('data', 'waste')}"]
+    # Until 2026-11-24 the recipe `belt` was called `or`.
+    was_belt = recipe["name"] == "or" and recipe["augment"]["belt_share"] > 0
+    parts += ["--recipe", "belt" if was_belt else recipe["name"]]
+    if values["protocol"] != "honest":
+        parts += ["--protocol", values["protocol"]]
+    for key in ("arch", "epochs", "batch"):
+        if values.get("asked", {}).get(key) is not None:
+            parts += [f"--{key}", str(values["asked"][key])]
+    if values.get("backbone"):
+        parts += ["--backbone", values["backbone"]]
+    for folder in values.get("extra", []):
+        parts += ["--extra", folder]
+    return " ".join([*parts, "--seed", str(values["seed"])])

@@ -1,0 +1,82 @@
+"""The table of every finished run, from the metrics.json it left: `python -m training.results runs > training/RESULTS.md`.
+
+Knows where a run wrote what; computes nothing anew.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from training.record import command
+
+HEAD = """# Trainings on record
+
+Made by `python -m training.results runs > training/RESULTS.md` from what each run left; nothing here is typed by hand.
+*Accuracy* is the artifact's, asked once of each TEST picture, with its Wilson 95 % interval; *fresh* leaves out the TEST
+pictures that also stand in TRAIN; *views* is the mean over the recipe's views (mirrored, sizes), fixed before TEST was seen.
+Runs of the paper's protocol chose their epoch on TEST: their numbers flatter, and say so. A load above the number of
+threads means that others computed on the same machine: such wall times are too long.
+"""
+COLUMNS = ("run", "accuracy", "fresh", "views", "n", "protocol", "seed", "wall", "load", "machine", "command")
+
+
+def table(folder: Path) -> str:
+    """Markdown: a row per run, and per recipe with several seeds their mean and spread."""
+    found = sorted(folder.glob("*/metrics.json"))
+    runs = [(path.parent.name, json.loads(path.read_text())) for path in found]
+    whole = [(name, run) for name, run in runs if "accuracy" in run.get("test", {}) and "recipe" in run["training"]]
+    lines = [HEAD, "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(row(name, run)) + " |" for name, run in whole]
+    return "\n".join([*lines, "", *seeds([run for _, run in whole])]) + "\n"
+
+
+def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
+    test, facts = run["test"], run["training"]
+    views, at, fresh = run.get("test_views") or {}, facts.get("machine", {}), test.get("without_duplicates") or {}
+    chosen = " (epoch chosen on TEST)" if facts["selected_on_test"] else ""
+    load = f"{at['load']} to {facts['load_at_end']}" if at else "not recorded"
+    return (
+        name,
+        interval(test["accuracy"]),
+        interval(fresh["accuracy"]) if fresh else "",
+        interval(views["accuracy"]) if views else "",
+        str(test["n"]),
+        facts["protocol"] + chosen,
+        str(facts["seed"]),
+        f"{facts['wall_s'] / 60:.1f} min",
+        load,
+        f"{at['device']}, {at['threads']} threads" if at else "not recorded",
+        f"`{command(facts)}`",
+    )
+
+
+def seeds(runs: list[dict[str, Any]]) -> list[str]:
+    """Mean and standard deviation over the seeds of the same command."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(command(run["training"]).rpartition(" --seed")[0], []).append(run)
+    lines = []
+    for line, group in groups.items():
+        if len(group) < 2:
+            continue
+        text = f"* `{line}`, {len(group)} seeds: {spread([run['test']['accuracy']['value'] for run in group])}"
+        views = [run["test_views"]["accuracy"]["value"] for run in group if run.get("test_views")]
+        lines.append(text + (f"; over views {spread(views)}" if len(views) == len(group) else ""))
+    return ["## Over seeds", "", *lines] if lines else []
+
+
+def spread(values: list[float]) -> str:
+    mean = sum(values) / len(values)
+    deviation = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+    return f"{mean:.2%} ± {100 * deviation:.2f}"
+
+
+def interval(scores: dict[str, Any]) -> str:
+    if scores["low"] is None:
+        return ""
+    return f"{scores['value']:.2%} [{scores['low']:.2%}, {scores['high']:.2%}]"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(Path(sys.argv[1] if len(sys.argv) > 1 else "runs")))
