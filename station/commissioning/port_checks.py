@@ -119,7 +119,11 @@ def controller_findings(controller: WiredController, clock: Clock, config: Stati
         return
     status, capabilities = controller.status(), controller.capabilities()
     if capabilities is None:
-        fix = "check cable and power, that it is the controller's port (`station ports find`), and that it has our firmware"
+        fix = (
+            "flash the firmware that came with this program"
+            if "flash the firmware" in said
+            else "check cable and power, that it is the controller's port (`station ports find`), and that it has our firmware"
+        )
         yield failed("controller", f"{status.port}: {said or 'nobody answers'}", fix)
         return
     count = "encoder" if capabilities.has_count else "no encoder"
@@ -133,15 +137,19 @@ def controller_findings(controller: WiredController, clock: Clock, config: Stati
 
 
 def _greet(controller: WiredController, clock: Clock) -> str:
-    """Poll until ready or the time is up; the last thing said about the link."""
+    """Poll until ready or the time is up; what keeps the link from advancing, else the last thing said about it.
+
+    A complaint leaves the state as it is, and must not be lost when the port is opened once more.
+    """
     deadline_ns = clock.now_ns() + LONGEST_GREETING_NS
-    said = ""
+    said, complaint, state = "", "", controller.status().state
     while controller.status().state is not LinkState.READY and clock.now_ns() < deadline_ns:
         controller.wait(0.005)
         for reply in controller.poll(clock.now_ns()):
             if isinstance(reply, LinkChanged):
-                said = reply.detail
-    return said
+                complaint = reply.detail if reply.state is state else complaint
+                said, state = reply.detail, reply.state
+    return complaint or said
 
 
 def _clock_bound(state: LinkState, bound_us: int | None, config: StationConfig | None) -> Finding:

@@ -115,3 +115,12 @@ def test_a_line_without_encoder_needs_none() -> None:
     findings = by_check(list(controller_findings(controller, clock, config)))
     assert findings["outputs"].verdict is Verdict.PASS
     controller.close()
+
+
+def test_firmware_of_another_protocol_is_told_to_be_flashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core itself answers; this program has another schema than the one the core was built with."""
+    monkeypatch.setattr("firmware_bridge.wire.SCHEMA_HASH", 0x12345678)
+    findings = greet()
+    assert findings["controller"].verdict is Verdict.FAIL
+    assert "schema" in findings["controller"].message
+    assert "flash the firmware" in findings["controller"].fix
