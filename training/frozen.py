@@ -32,7 +32,7 @@ N_FOLDS = 5
 
 
 def read_backbone(name_or_path: str, arch: str, n_classes: int) -> tuple[nn.Module, str]:
-    """A network with the file's weights but for its head, and the file's sha256. torchvision's names, or an artifact."""
+    """A network with the file's weights but for its head, and what to know both by. torchvision's names, or an artifact."""
     path = artifact_path(name_or_path)
     if not path.is_file():
         raise ConfigError(f"--backbone {name_or_path}: no such file. Give safetensors weights of a {arch}.")
@@ -50,7 +50,7 @@ def read_backbone(name_or_path: str, arch: str, n_classes: int) -> tuple[nn.Modu
         model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
     except RuntimeError as error:
         raise ModelError(f"{path}: weights of another shape than {arch}'s: {error}") from None
-    return model.eval(), hashlib.sha256(path.read_bytes()).hexdigest()
+    return model.eval(), f"{arch}-{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 class Features:

@@ -1,14 +1,17 @@
 """The networks by name. Knows names and class counts; nothing of weights on disk, pictures or belts."""
 
-from torch import nn
-from torchvision.models import resnet18
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet, resnet18
 from torchvision.models._api import get_model, list_models
+from torchvision.models.resnet import BasicBlock
 
 from station.errors import ModelError
 from station.recognition.recyclenet import RecycleNet
 
 RESNET18 = "resnet18"
 RECYCLENET = "recyclenet"
+MULTISCALE = "resnet18_multiscale"
 
 
 def build_resnet18(n_classes: int) -> nn.Module:
@@ -18,13 +21,17 @@ def build_resnet18(n_classes: int) -> nn.Module:
 
 
 def build_model(arch: str, n_classes: int) -> nn.Module:
-    """A randomly initialised network: `resnet18`, `recyclenet`, or any classifier torchvision knows by name."""
+    """A randomly initialised network: one of ours, or any classifier torchvision knows by name."""
     if arch == RESNET18:
         return build_resnet18(n_classes)
     if arch == RECYCLENET:
         return RecycleNet(n_classes)
+    if arch == MULTISCALE:
+        return MultiscaleResNet(n_classes)
     if arch not in known_archs():
-        raise ModelError(f"unknown architecture {arch!r}: use resnet18, recyclenet, or a torchvision classifier's name")
+        raise ModelError(
+            f"unknown architecture {arch!r}: use resnet18, {RECYCLENET}, {MULTISCALE}, or a torchvision classifier's name"
+        )
     network: nn.Module = get_model(arch, weights=None, num_classes=n_classes)
     return network
 
@@ -32,7 +39,7 @@ def build_model(arch: str, n_classes: int) -> nn.Module:
 def known_archs() -> list[str]:
     import torchvision.models
 
-    return [RECYCLENET, *list_models(module=torchvision.models)]
+    return [RECYCLENET, MULTISCALE, *list_models(module=torchvision.models)]
 
 
 def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
@@ -41,3 +48,18 @@ def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
     if not linears:
         raise ModelError(f"{type(model).__name__} has no fully connected last layer to train as a head")
     return linears[-1]
+
+
+class MultiscaleResNet(ResNet):
+    """ResNet-18, weights and all, whose last layer also reads the mean of layer3: texture beside shape."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__(BasicBlock, [2, 2, 2, 2], num_classes=n_classes)
+        self.fc = nn.Linear(256 + 512, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        texture = self.layer3(self.layer2(self.layer1(x)))
+        shape = self.layer4(texture)
+        logits: Tensor = self.fc(torch.cat((texture.mean((2, 3)), shape.mean((2, 3))), dim=1))
+        return logits
