@@ -91,7 +91,8 @@ class Reading:
     unsure: int = 0  # of the decisions: sent to the fallback bin for want of confidence
     latency_p99_ms: float | None = None
     fault: str | None = None
-    history_away: bool = False
+    history_away: bool = False  # or too slow: entries wait, and there is no room for more
+    history_waiting: int = 0
     disk_free_bytes: int | None = None
 
 
@@ -234,7 +235,7 @@ class Health:
         if now.fault is not None:
             yield Condition.STATION_FAULT, now.fault
         if now.history_away:
-            yield Condition.HISTORY_AWAY, ""
+            yield Condition.HISTORY_AWAY, f"{now.history_waiting} entries wait" if now.history_waiting else ""
         if now.disk_free_bytes is not None and now.disk_free_bytes < self._limits.disk_free_gib * GIB:
             yield Condition.DISK_NEARLY_FULL, f"{now.disk_free_bytes / GIB:.1f} GiB free"
         restarts = now.page_restarts - self._before(now, ITEM_WINDOW_NS).page_restarts

@@ -5,6 +5,7 @@ Perception is the stub (true positions, seeded confusion): what is under test is
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from station.config import StationConfig, builtin_config, changed
 from station.lockstep import Lockstep, LockstepSetup, write_device_record
 from station.machine import Command
 from station.record.raw import RawRecord
-from station.record.recorder import Recorder
+from station.record.recorder import CAPACITY, Entry, Recorder, Sink
 from station.record.rows import ItemRow
 from station.simulation.faults import parse_fault
 from station.simulation.line import LineOptions
@@ -35,6 +36,8 @@ class Scenario:
     frozen_camera: Spans = ()
     confusion: float = 0.02
     stop_at_s: float | None = None  # an operator presses STOP
+    disk_away: Spans = ()  # (at_s, for_s) after the feed began: nothing can be written
+    record_capacity: int = CAPACITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,25 @@ class Played:
         return [json.loads(line) for line in (self.out / "commands.jsonl").read_text().splitlines()]
 
 
+class Disk:
+    """In front of a sink: away for some spans of time."""
+
+    name = "disk"
+
+    def __init__(self, real: Sink, away: Spans) -> None:
+        self._real = real
+        self._away = away
+        self.run: Lockstep | None = None
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        start_ns = self.run.feed_start_ns if self.run is not None else None
+        if self.run is not None and start_ns is not None:
+            at_s = (self.run.clock.now_ns() - start_ns) / 1e9
+            if any(begin <= at_s < begin + lasts for begin, lasts in self._away):
+                raise OSError("no space left on the device")
+        self._real.write(entries)
+
+
 def reference_line(**changes: Any) -> StationConfig:
     return changed(builtin_config("virtual"), **changes)
 
@@ -66,18 +88,20 @@ def reference_line(**changes: Any) -> StationConfig:
 def play(out: Path, scenario: Scenario, config: StationConfig | None = None) -> Played:
     config = config or reference_line()
     raw = RawRecord(out, 0)
+    disk = Disk(raw, scenario.disk_away)
     faults = tuple(parse_fault(text) for text in scenario.faults)
     run = Lockstep(
         LockstepSetup(
             config,
             LineOptions(seed=scenario.seed, for_s=scenario.for_s, touching=scenario.touching, faults=faults),
             None,
-            Recorder([raw]),
+            Recorder([disk], scenario.record_capacity),
             confusion=scenario.confusion,
             host_stalls=scenario.host_stalls,
             frozen_camera=scenario.frozen_camera,
         )
     )
+    disk.run = run
     states = _run(run, scenario.stop_at_s)
     raw.close()
     write_device_record(run.log, out)

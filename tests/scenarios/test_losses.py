@@ -144,3 +144,30 @@ def test_stop_shuts_the_gates_and_nothing_starts_by_itself(tmp_path: Path) -> No
     assert set(played.missed()) == {"stopped"}
     assert played.states[0] == (0, "EXECUTE")
     assert played.run.loop.machine.state.name == "STOPPED"
+
+
+def test_a_full_record_holds_the_line_until_the_disk_is_back_and_nothing_is_lost(tmp_path: Path) -> None:
+    played = play(tmp_path, Scenario(for_s=16.0, disk_away=((4.0, 6.0),), record_capacity=150))
+    assert_accounted(played)
+    assert_each_item_once(played)
+    recorder = played.run.setup.recorder
+    assert recorder.depth == 0
+    assert recorder.flush(played.run.clock.now_ns()) == 0  # what the report calls history_lost
+    # Held while there is no room, not aborted; and running again by itself a second after there is.
+    names = [state for _, state in played.states]
+    assert [names[0], *names[-1:]] == ["EXECUTE", "EXECUTE"]
+    assert "HELD" in names
+    assert "ABORTED" not in names
+    held_ns = next(at_ns for at_ns, state in played.states if state == "HELD")
+    again_ns = next(at_ns for at_ns, state in played.states if state == "EXECUTE" and at_ns > held_ns)
+    assert 4 * S < held_ns < 10 * S < again_ns < 12.5 * S
+    # What was decided before still fired: nothing is missed for want of a disk.
+    assert not played.missed()
+    ends_well(played)
+
+
+def test_a_disk_that_is_away_for_a_moment_stops_nothing(tmp_path: Path) -> None:
+    played = play(tmp_path, Scenario(disk_away=((4.0, 3.0),)))
+    assert_accounted(played)
+    assert played.states == [(0, "EXECUTE")]
+    assert len(played.commands()) == len({row["command_id"] for row in played.commands()})
