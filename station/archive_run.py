@@ -40,6 +40,7 @@ class RunArchive:
     facts: RunFacts
     started_ns: int
     clock: Clock
+    crops: CropStore | None = None
 
     @property
     def run_id(self) -> int:
@@ -68,7 +69,7 @@ class RunArchive:
         if config.record.crops_mib == 0:
             return recogniser
         folder = self.history.path.parent / ("crops-simulated" if self.simulated else "crops")
-        store = CropStore(folder, config.record.crops_mib, self.run_id)
+        store = self.crops = CropStore(folder, config.record.crops_mib, self.run_id)
         self.recorder.chores.append(store.step)
         crop_margin = config.recognition.crop_margin
         self.books.crops = CropChoice(recogniser, config.sort, config.record, crop_margin, store.offer)
@@ -123,6 +124,8 @@ def stored_items(out: Path) -> list[ItemRow]:
 def flush(archive: RunArchive) -> int:
     """Everything to disk; how many entries were lost."""
     lost = archive.recorder.flush(archive.clock.now_ns())
+    if archive.crops is not None:
+        archive.crops.write_rest(archive.clock.now_ns())
     archive.raw.close()
     return lost
 

@@ -102,6 +102,11 @@ class CropStore:
             self.failed += 1
             self._retry_at_ns = now_ns + RETRY_AFTER_NS
 
+    def write_rest(self, now_ns: int) -> None:
+        """The run has ended: what still waits, unless the disk is away."""
+        for _ in range(QUEUE // WRITTEN_PER_STEP + 1):
+            self.step(now_ns)
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _keep(self, crop: Crop, kept: dict[Why, deque[_Kept]]) -> None:
