@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from station.recognition.preprocess import squash
 from training.dataset import PictureSet
+from training.progress import ProgressLine
 
 DEFAULT_CACHE = Path(".cache/pictures")
 
@@ -90,6 +91,7 @@ def _build(pictures: PictureSet, side_px: int, stem: Path) -> None:
     count, bad, filled = len(pictures.pictures), [], 0
     partial = stem.with_name(f".{stem.name}.{os.getpid()}.npy")
     array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(count, side_px, side_px, 3))
+    line = ProgressLine(f"decoding {count} pictures", count)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for row, image in enumerate(pool.map(squared, range(count))):
             if image is None:
@@ -97,6 +99,8 @@ def _build(pictures: PictureSet, side_px: int, stem: Path) -> None:
             else:
                 array[filled] = image
                 filled += 1
+            line.tick(1)
+    line.end()
     array.flush()
     partial.replace(stem.with_suffix(".npy"))
     # The facts come last: a cache without them is one that was never finished.

@@ -14,7 +14,7 @@ import numpy as np
 
 from station.errors import ConfigError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif"}
 KNOWN_LABELS = {"O": "organic", "R": "recyclable"}
 N_BLOCKS = 25  # per class
 

@@ -25,6 +25,7 @@ from station.recognition.model import build_model, head_of
 from training.augment import to_input
 from training.cache import Cache
 from training.dataset import fold_of_blocks
+from training.progress import ProgressLine
 
 Views: TypeAlias = NDArray[np.float32]  # (views, N, features)
 BATCH = 128
@@ -66,7 +67,12 @@ class Features:
         if not path.exists():
             stored = cache.images.stored
             with headless(self.model) as backbone:
-                rows = np.concatenate([self._run(backbone, images, side_px, mirrored) for images in _chunks(stored)])
+                chunks, line = [], ProgressLine(f"features at {side_px} px", len(stored))
+                for images in _chunks(stored):
+                    chunks.append(self._run(backbone, images, side_px, mirrored))
+                    line.tick(len(images))
+                line.end()
+                rows = np.concatenate(chunks)
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{os.getpid()}-{path.name}")
             np.save(partial, rows)

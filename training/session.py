@@ -31,7 +31,7 @@ from training.report import write_report
 from training.train import Pictures, Plan, Run, class_weights, fit, predict, predict_views, watched
 
 HONEST, PAPER = "honest", "paper"
-PAPER_L2 = (0.01, 0.03, 0.1, 0.3)
+PAPER_L2 = (0.03, 0.1, 0.3, 1.0, 3.0)
 TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
 
 

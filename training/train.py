@@ -5,6 +5,7 @@ An epoch depends on (seed, epoch) alone, so a run that was cut off and resumed e
 
 import copy
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from training.augment import augment, to_input
 from training.cache import Cache
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from training.distributed import ALONE, World
+from training.progress import ProgressLine
 from training.recipes import Recipe
 
 JUDGE_BATCH = 128
@@ -48,6 +50,7 @@ class Run:
         line = "  ".join(
             f"{key} {value:.5g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
         )
+        sys.stderr.write(line + "\n")
         for name, text in (("train.log", line), ("metrics.jsonl", json.dumps(values))):
             with (self.folder / name).open("a") as file:
                 file.write(text + "\n")
@@ -82,6 +85,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     weights = class_weights(pictures, recipe).to(run.device)
     steps_per_epoch = len(epoch_order(pictures, recipe, run.seed, 0)) // recipe.batch or 1
     total_steps = steps_per_epoch * recipe.epochs
+    line = ProgressLine(recipe.name, total_steps, done=done.epochs * steps_per_epoch)
 
     for epoch in range(done.epochs, recipe.epochs):
         began, losses, hits = time.monotonic(), [], []
@@ -101,7 +105,10 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
             optimizer.step()
             update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
             losses.append(loss.detach())
+            if run.world.leads:
+                line.tick(1, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
             hits.append((logits.detach().argmax(1) == labels).float().mean())
+        line.end()
         seconds = time.monotonic() - began
         done = Progress(epoch + 1, done.seconds + seconds)
         run.epochs_s = done.seconds
