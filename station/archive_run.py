@@ -16,6 +16,7 @@ from station.books import Books
 from station.clock import Clock
 from station.config import StationConfig
 from station.crop_choice import CropChoice, Recogniser
+from station.record.crops import FOLDER as CROPS
 from station.record.crops import CropStore
 from station.record.history import History, open_history
 from station.record.incidents import incidents_in_report
@@ -68,7 +69,7 @@ class RunArchive:
         """The recogniser, with pictures of items worth a label kept beside the history."""
         if config.record.crops_mib == 0:
             return recogniser
-        folder = self.history.path.parent / ("crops-simulated" if self.simulated else "crops")
+        folder = self.history.path.parent / (f"{CROPS}-simulated" if self.simulated else CROPS)
         store = self.crops = CropStore(folder, config.record.crops_mib, self.run_id)
         self.recorder.chores.append(store.step)
         crop_margin = config.recognition.crop_margin

@@ -22,6 +22,7 @@ import cv2
 from station.channels import DropOldest
 from station.datatypes import BgrImage
 
+FOLDER = "crops"
 INDEX = "index.jsonl"
 QUEUE = 64
 WRITTEN_PER_STEP = 8

@@ -106,6 +106,11 @@ class History:
                 "DELETE FROM runs WHERE run_id = ? AND run_id != ? AND ended_utc_ns IS NOT NULL", (run_id, self.run_id)
             )
 
+    def facts_of(self, run_id: int) -> dict[str, Any]:
+        """What was known of a run at its start; empty for none."""
+        found = self._db.execute("SELECT facts FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return dict(json.loads(found[0])) if found is not None else {}
+
     def landed_since_emptied(self, unactuated_bin: str) -> dict[str, int]:
         """Items in each bin by the last word about them, and what later runs (one that was killed) put there.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from station.clock import Clock
+from station.record.crops import FOLDER as CROPS
 from station.record.history import FILE_NAME, History
 
 _DAY_NS = 86_400 * 10**9
@@ -100,7 +101,10 @@ class Housekeeping:
 
 
 def _weighed(directory: Path, history: History, simulated_only: bool) -> tuple[list[KeptRun], int]:
-    """The ended runs with what each would give back, and the bytes of everything else below the directory."""
+    """The ended runs with what each would give back, and the bytes of the other records below the directory.
+
+    Only what this program put there counts: a directory that holds other things too must not cost a plant its history.
+    """
     # Only a simulated line has a seed.
     ended = [run for run in history.ended_runs() if not simulated_only or run[2].get("seed") is not None]
     items = {run_id: history.items_of(run_id) for run_id, _, _ in ended}
@@ -111,7 +115,11 @@ def _weighed(directory: Path, history: History, simulated_only: bool) -> tuple[l
         folder = _own_folder(directory, facts.get("out"))
         rows_bytes = round(items[run_id] * bytes_per_item)
         runs.append(KeptRun(run_id, ended_utc_ns, folder, rows_bytes + (_size(folder) if folder else 0)))
-    return runs, max(0, _size(directory) - sum(run.size_bytes for run in runs))
+    others = _history_bytes(directory) - round(sum(items.values()) * bytes_per_item)
+    current = _own_folder(directory, history.facts_of(history.run_id).get("out"))
+    for folder in (current, *directory.glob(f"{CROPS}*")):
+        others += _size(folder) if folder is not None else 0
+    return runs, others
 
 
 def _own_folder(directory: Path, out: object) -> Path | None:

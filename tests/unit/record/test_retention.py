@@ -83,6 +83,18 @@ def test_too_much_on_the_disk_costs_the_oldest_runs_and_no_more_than_needed(tmp_
     history.close()
 
 
+def test_what_others_keep_in_the_same_directory_costs_no_run(tmp_path: Path) -> None:
+    history = open_history(tmp_path, 0, UTC)
+    for n in range(2):
+        ended_run(history, tmp_path / f"run-{n}", UTC - (5 - n) * DAY_NS)
+    (tmp_path / "holiday.mkv").write_bytes(b"x" * 8 * MIB)
+    assert forgotten(tmp_path, history, Limits(30, 4 / 1024)) == []
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops" / "a.jpg").write_bytes(b"x" * 8 * MIB)
+    assert forgotten(tmp_path, history, Limits(30, 4 / 1024)) == [1]
+    history.close()
+
+
 def test_the_running_run_is_never_forgotten_though_it_is_old_and_fills_the_disk(tmp_path: Path) -> None:
     history = open_history(tmp_path, 0, UTC)
     ended = [ended_run(history, tmp_path / f"run-{n}", UTC - (50 - n) * DAY_NS, mib=1) for n in range(2)]
