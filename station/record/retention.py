@@ -116,8 +116,8 @@ def _weighed(directory: Path, history: History, simulated_only: bool) -> tuple[l
         rows_bytes = round(items[run_id] * bytes_per_item)
         runs.append(KeptRun(run_id, ended_utc_ns, folder, rows_bytes + (_size(folder) if folder else 0)))
     others = _history_bytes(directory) - round(sum(items.values()) * bytes_per_item)
-    current = _own_folder(directory, history.facts_of(history.run_id).get("out"))
-    for folder in (current, *directory.glob(f"{CROPS}*")):
+    running = {} if history.run_id in items else history.facts_of(history.run_id)
+    for folder in (_own_folder(directory, running.get("out")), *directory.glob(f"{CROPS}*")):
         others += _size(folder) if folder is not None else 0
     return runs, others
 
