@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from station.commissioning.findings import Finding, failed, passed, warned
-from station.record.history import FILE_NAME, history_facts, recording_process
+from station.record.archive import history_facts, recording_process
+from station.record.history import FILE_NAME
 from station.record.schema import MIGRATIONS
 
 GIB = 1 << 30

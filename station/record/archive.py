@@ -1,5 +1,7 @@
 """Reading the history, beside a running station or without one. Never writes, never locks anybody out."""
 
+import contextlib
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +12,7 @@ from typing import Any
 
 from station.errors import ConfigError
 from station.events import Event, EventKind
-from station.record.history import FILE_NAME, read_items
+from station.record.history import FILE_NAME, LOCK_NAME, read_items
 from station.record.rows import ItemRow
 from station.record.run_report import RunEnd, RunFacts, run_report
 
@@ -105,3 +107,25 @@ def open_archive(directory: Path) -> Iterator[Archive]:
         raise ConfigError(f"{path}: is no readable history ({error}).") from error
     finally:
         db.close()
+
+
+def recording_process(directory: Path) -> str | None:
+    """The process that records there now, None when nobody does. Changes nothing."""
+    try:
+        with (directory / LOCK_NAME).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (directory / LOCK_NAME).read_text(encoding="utf-8").strip() or "unknown"
+    except OSError:
+        pass  # no lock file: nobody has recorded there
+    return None
+
+
+def history_facts(path: Path) -> tuple[int, int]:
+    """(version of the tables, number of runs). Raises sqlite3.Error for what is no readable history. Changes nothing."""
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0)) as db:
+        [(broken,)] = db.execute("PRAGMA quick_check(1)").fetchall()
+        if broken != "ok":
+            raise sqlite3.DatabaseError(broken)
+        version = db.execute("SELECT COALESCE(MAX(version), 0) FROM migrations").fetchone()[0]
+        return int(version), int(db.execute("SELECT COUNT(*) FROM runs").fetchone()[0])

@@ -258,28 +258,6 @@ def read_items(db: sqlite3.Connection, run_id: int, *, only_open: bool = False) 
         yield ItemRow.from_json(values)
 
 
-def recording_process(directory: Path) -> str | None:
-    """The process that records there now, None when nobody does. Changes nothing."""
-    try:
-        with (directory / LOCK_NAME).open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return (directory / LOCK_NAME).read_text(encoding="utf-8").strip() or "unknown"
-    except OSError:
-        pass  # no lock file: nobody has recorded there
-    return None
-
-
-def history_facts(path: Path) -> tuple[int, int]:
-    """(version of the tables, number of runs). Raises sqlite3.Error for what is no readable history. Changes nothing."""
-    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0)) as db:
-        [(broken,)] = db.execute("PRAGMA quick_check(1)").fetchall()
-        if broken != "ok":
-            raise sqlite3.DatabaseError(broken)
-        version = db.execute("SELECT COALESCE(MAX(version), 0) FROM migrations").fetchone()[0]
-        return int(version), int(db.execute("SELECT COUNT(*) FROM runs").fetchone()[0])
-
-
 def _values(run_id: int, row: ItemRow) -> list[Any]:
     values = row.to_json()
     for column in JSON_COLUMNS:
