@@ -16,9 +16,9 @@ import torch
 from station.errors import ConfigError
 from station.intervals import wilson
 from station.recognition.model import RESNET18, build_model
+from training.backbone import read_backbone
 from training.cache import decode
 from training.dataset import PictureSet, Tree, read_tree
-from training.frozen import read_backbone
 from training.record import machine
 from training.session import TrainJob, pick_device, train
 from training.tutorial import BATCH, EPOCHS, WORKERS, tutorial

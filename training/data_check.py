@@ -9,7 +9,7 @@ from typing import Any
 from station.errors import ConfigError
 from training.cache import DEFAULT_CACHE, Cache, decode, open_cache
 from training.data_page import write_data_page
-from training.dataset import PictureSet, hold_out_blocks, read_tree
+from training.dataset import PictureSet, hold_out_blocks, hold_out_files, read_tree
 from training.duplicates import Pair, same_pictures, thumbnails
 from training.label_review import SEEN_PX, find_suspects, write_suspects
 
@@ -101,17 +101,19 @@ class SplitJob:
     out: Path
     share: float = 0.2
     seed: int = 1
+    single_files: bool = False  # at random, not by blocks of neighbouring files
 
 
 def split(job: SplitJob) -> dict[str, Any]:
-    """OUT/TRAIN and OUT/TEST from one tree, by whole blocks of neighbouring files; unreadable ones stay behind."""
+    """OUT/TRAIN and OUT/TEST from one tree; unreadable ones stay behind."""
     tree = read_tree(job.data)
     if tree.test is not None:
         raise ConfigError(f"{job.data}: already has TRAIN/ and TEST/.")
     if job.out.exists() and any(job.out.iterdir()):
         raise ConfigError(f"{job.out}: not empty. Give a new folder.")
     readable = tree.train.take([row for row, p in enumerate(tree.train.pictures) if decode(p.path) is not None])
-    kept, held = hold_out_blocks(readable.labels, job.share, job.seed)
+    hold_out = hold_out_files if job.single_files else hold_out_blocks
+    kept, held = hold_out(readable.labels, job.share, job.seed)
     parts = {"TRAIN": readable.take(kept), "TEST": readable.take(held)}
     for name, part in parts.items():
         for picture in part.pictures:

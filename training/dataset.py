@@ -137,6 +137,15 @@ def hold_out_blocks(labels: np.ndarray, share: float, seed: int) -> tuple[np.nda
     return np.flatnonzero(~out), np.flatnonzero(out)
 
 
+def hold_out_files(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, held out): single files of each class at random. Kinder than blocks; for collections that others part so."""
+    rng = np.random.default_rng([seed, 6])
+    rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    held = np.concatenate([rng.choice(own, round(share * len(own)), replace=False) for own in rows])
+    out = np.isin(np.arange(len(labels)), held)
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
 def read_exclusions(path: Path) -> frozenset[str]:
     """File names, one a line; `#` begins a comment."""
     lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())

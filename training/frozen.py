@@ -16,12 +16,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from station.errors import ConfigError, ModelError
-from station.recognition.artifact import artifact_path
-from station.recognition.model import build_model, head_of
+from station.recognition.model import head_of
 from training.augment import to_input
 from training.cache import Cache
 from training.dataset import fold_of_blocks
@@ -30,28 +27,6 @@ from training.progress import ProgressLine
 Views: TypeAlias = NDArray[np.float32]  # (views, N, features)
 BATCH = 128
 N_FOLDS = 5
-
-
-def read_backbone(name_or_path: str, arch: str, n_classes: int) -> tuple[nn.Module, str]:
-    """A network with the file's weights but for its head, and what to know both by. torchvision's names, or an artifact."""
-    path = artifact_path(name_or_path)
-    if not path.is_file():
-        raise ConfigError(f"--backbone {name_or_path}: no such file. Give safetensors weights of a {arch}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a whole safetensors file ({error}).") from None
-    model = build_model(arch, n_classes)
-    head_name, _ = head_of(model)
-    wanted = {name for name in model.state_dict() if not name.startswith(head_name + ".") and "num_batches" not in name}
-    if wanted - set(weights):
-        raise ModelError(f"{path}: no {arch}: lacks {sorted(wanted - set(weights))[:3]}.")
-    try:
-        model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: weights of another shape than {arch}'s: {error}") from None
-    return model.eval(), f"{arch}-{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 class Features:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from training import metrics
+from training.backbone import read_backbone
 from training.cache import Cache
 from training.dataset import PictureSet, fold_of_blocks
-from training.frozen import N_FOLDS, Features, Views, fit_head, read_backbone
+from training.frozen import N_FOLDS, Features, Views, fit_head
 from training.metrics import Floats, Ints
 
 SEEN_PX = 160  # the side at which the backbone looks

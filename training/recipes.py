@@ -24,7 +24,7 @@ class Recipe(Section):
     """Fixed before TEST is seen; what a run used is stored in its artifact."""
 
     name: str
-    kind: Literal["scratch", "frozen", "finetune"]
+    kind: Literal["scratch", "frozen", "finetune", "head"]
     arch: str = "resnet18"
     input_px: int = Field(ge=16, le=1024)  # at which the model is judged and used
     cache_px: int = Field(ge=16, le=1024)  # at which pictures are kept
@@ -43,6 +43,7 @@ class Recipe(Section):
     l2: tuple[float, ...] = Field(default=(0.03,), min_length=1)  # of a frozen backbone's head; of several, by folds
     views_px: tuple[int, ...] = ()  # of a frozen backbone's pictures, each also mirrored
     judge_views_px: tuple[int, ...] = ()  # a second score: the mean over these sizes, each also mirrored
+    tutorial: bool = False  # as the paper's code: the rate in steps, no Nesterov, usual initial weights
     augment: Augment = Augment()
 
     @property
@@ -76,7 +77,10 @@ def read_recipe(name_or_path: str) -> Recipe:
     elif path.suffix == ".toml" and path.is_file():
         text = path.read_text()
     else:
-        raise ConfigError(f"no recipe {name_or_path!r}: use or, ortl, finetune, or the path of a recipe file.")
+        known = sorted(entry.name.removesuffix(".toml") for entry in (files("configs") / "recipes").iterdir())
+        raise ConfigError(
+            f"no recipe {name_or_path!r}: use or, ortl, finetune, another of {known}, or the path of a recipe file."
+        )
     try:
         return Recipe.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, ValidationError) as error:

@@ -20,11 +20,12 @@ from station.errors import ConfigError
 from station.intervals import wilson
 from station.recognition.artifact import DEFAULT, ArtifactInfo, save_artifact
 from training import metrics, record
+from training.backbone import read_backbone
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
 from training.distributed import join_world, leave_world
 from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
-from training.frozen import Features, choose_l2, fit_head, read_backbone, set_head
+from training.frozen import Features, choose_l2, fit_head, set_head
 from training.predictions import write_predictions
 from training.recipes import Recipe, read_recipe
 from training.report import write_report
@@ -79,13 +80,15 @@ def train(job: TrainJob) -> dict[str, Any]:
 
 
 def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> tuple[nn.Module, dict[str, Any]]:
-    """The three kinds of recipe: from nothing, head only, head first and then all. And what was found on the way."""
+    """From nothing; the head alone, in epochs or at once; or head first and then all. And what was found on the way."""
     watch, recipe = best.look if best else None, run.recipe
     if recipe.kind == "scratch":
         if job.backbone is not None:
             raise ConfigError("--backbone belongs to the recipes ortl and finetune; `or` starts from nothing.")
         return fit(run, pictures, Plan(resume=job.resume, after_epoch=watch)), {}
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
+    if recipe.kind == "head":
+        return fit(run, pictures, Plan(model, job.resume, watch)), {}
     views = Features(model, key, job.cache, run.device).views(pictures.train, recipe.views_px)
     labels, weights = pictures.train.labels, class_weights(pictures, recipe)
     if best and recipe.kind == "frozen":

@@ -73,11 +73,13 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     """Train and return the averaged (EMA) network."""
     recipe = run.recipe
     torch.manual_seed(run.seed)
-    model = plan.start or start_weights(build_model(recipe.arch, len(pictures.classes)))
-    model = model.requires_grad_(True).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = plan.start or start_weights(build_model(recipe.arch, len(pictures.classes)), recipe)
+    model = model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.requires_grad_(recipe.kind != "head")
+    head_of(model)[1].requires_grad_(True)
     average: nn.Module = copy.deepcopy(model).eval()
     learner = run.world.wrapped(model)
-    optimizer = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=True)
+    optimizer = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=not recipe.tutorial)
     done = Progress()
     if plan.resume and run.checkpoint.exists():
         done = load_checkpoint(run.checkpoint, model, average, optimizer)
@@ -193,8 +195,10 @@ def predict(
     return torch.cat(out).numpy()
 
 
-def start_weights(model: nn.Module) -> nn.Module:
+def start_weights(model: nn.Module, recipe: Recipe) -> nn.Module:
     """Residual branches begin as nothing: the network starts shallow and trains faster."""
+    if recipe.tutorial:
+        return model
     for module in model.modules():
         last = getattr(module, "bn2", None)
         if type(module).__name__ == "BasicBlock" and isinstance(last, nn.BatchNorm2d):
@@ -222,7 +226,9 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
 
 
 def lr_at(share: float, recipe: Recipe) -> float:
-    """One cycle: straight up, then a half cosine to zero."""
+    """One cycle: straight up, then a half cosine to zero. The tutorial's: a tenth after every seven epochs."""
+    if recipe.tutorial:
+        return recipe.peak_lr * float(0.1 ** (share * recipe.epochs // 7))
     if share < recipe.warmup_share:
         return recipe.peak_lr * (share / recipe.warmup_share + 1e-3)
     left = (1.0 - share) / (1.0 - recipe.warmup_share)

@@ -1,6 +1,5 @@
 """`station bench train`: flags in, one comparison out. Everything heavy is imported inside."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,7 @@ def bench_train_command(
     plain_epochs: Annotated[
         int, typer.Option(min=1, max=15, help="Of the plain procedure; the rest is extrapolated")
     ] = 15,
-    backbone: Annotated[Path | None, typer.Option(help="ImageNet weights of a ResNet-18, for ortl")] = None,
+    backbone: Annotated[str | None, typer.Option(help="For ortl: weights of a ResNet-18, or `imagenet`")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     device: DeviceOption = "auto",
     as_json: JsonFlag = False,
@@ -29,8 +28,7 @@ def bench_train_command(
     """The plain tutorial procedure and ours on the same pictures and machine: seconds, accuracy, ratio."""
     from training.bench import BenchJob, bench_train
 
-    weights = str(backbone) if backbone else None
-    result = bench_train(BenchJob(data, recipe, fraction, plain_epochs, weights, seed, device), say)
+    result = bench_train(BenchJob(data, recipe, fraction, plain_epochs, backbone, seed, device), say)
     plain, ours = result["plain"], result["ours"]
     lines = [
         f"plain: {plain['seconds_of_15_epochs']:.0f} s, {plain['pictures_per_s']} pictures/s, {share(plain['accuracy'])}",

@@ -42,7 +42,9 @@ def train(
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT")] = False,
     arch: Annotated[str | None, typer.Option(help="resnet18, recyclenet, or a torchvision classifier")] = None,
-    backbone: Annotated[str | None, typer.Option(help="safetensors weights to start from, or `default`")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Start from: a safetensors file, `default`, or `imagenet` (download)")
+    ] = None,
     cache: CacheOption = DEFAULT_CACHE,
     as_json: JsonFlag = False,
 ) -> None:
@@ -187,12 +189,15 @@ def data_split(
     out: Annotated[Path, typer.Argument(help="New folder for TRAIN/ and TEST/")],
     test_share: Annotated[float, typer.Option(min=0.01, max=0.9)] = 0.2,
     seed: Annotated[int, typer.Option(min=0)] = 1,
+    single_files: Annotated[
+        bool, typer.Option("--single-files", help="At random instead: kinder than the truth")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Part one tree into TRAIN/ and TEST/ by whole blocks of neighbouring files."""
     from training.data_check import SplitJob, split
 
-    result = split(SplitJob(data, out, test_share, seed))
+    result = split(SplitJob(data, out, test_share, seed, single_files))
     give(result, f"{result['out']}: {result['counts']}", as_json)
 
 

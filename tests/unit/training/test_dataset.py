@@ -7,7 +7,15 @@ import pytest
 
 from station.errors import ConfigError
 from tests.unit.training.conftest import write_pictures
-from training.dataset import blocks_of, hold_out_blocks, read_exclusions, read_folder, read_tree
+from training.dataset import (
+    blocks_of,
+    fold_of_blocks,
+    hold_out_blocks,
+    hold_out_files,
+    read_exclusions,
+    read_folder,
+    read_tree,
+)
 
 
 def test_o_and_r_are_known_and_files_stand_in_number_order(tree: Path) -> None:
@@ -77,6 +85,15 @@ def test_a_hold_out_takes_whole_blocks_of_every_class(share: float) -> None:
         assert (labels[held] == label).sum() == pytest.approx(share * count, rel=0.05)
 
 
+def test_single_files_are_drawn_evenly_from_each_class() -> None:
+    labels = np.array([0] * 100 + [1] * 50)
+    kept, held = hold_out_files(labels, 0.18, seed=1)
+    assert np.bincount(labels[held]).tolist() == [18, 9]
+    assert sorted(np.concatenate((kept, held))) == list(range(150))
+    assert len(np.unique(np.diff(held[:18]))) > 3
+    assert held.tolist() != hold_out_files(labels, 0.18, seed=2)[1].tolist()
+
+
 def test_another_seed_holds_out_other_blocks() -> None:
     labels = np.array([0] * 500 + [1] * 300)
     assert hold_out_blocks(labels, 0.08, 1)[1].tolist() != hold_out_blocks(labels, 0.08, 2)[1].tolist()
@@ -91,3 +108,12 @@ def test_exclusions_are_names_with_comments(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("# copies\nTEST/O/O_1.jpg\n\nR_2.jpg  # see R_9\n")
     assert read_exclusions(path) == {"O_1.jpg", "R_2.jpg"}
+
+
+def test_folds_are_runs_of_blocks_in_every_class() -> None:
+    labels = np.array([0] * 500 + [1] * 300)
+    folds = fold_of_blocks(labels, 5)
+    for label, n in ((0, 500), (1, 300)):
+        own = folds[labels == label]
+        assert np.bincount(own).tolist() == [n // 5] * 5
+        assert (np.diff(own) >= 0).all()

@@ -8,7 +8,7 @@ from station.errors import ConfigError
 from training.recipes import Recipe, read_recipe
 
 
-@pytest.mark.parametrize("name", ["or", "ortl", "finetune", "belt", "plant", "trashnet"])
+@pytest.mark.parametrize("name", ["or", "ortl", "finetune", "belt", "plant", "trashnet", "or-paper", "ortl-paper"])
 def test_what_ships_is_valid(name: str) -> None:
     assert read_recipe(name).name == name
 

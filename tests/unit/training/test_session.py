@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -179,13 +178,17 @@ def test_a_bad_job_is_refused_with_the_reason(
         train(replace(good, **changes))
 
 
-def test_the_head_found_is_the_optimum() -> None:
-    from training.frozen import fit_head
-
-    rng = np.random.default_rng(0)
-    features = rng.normal(3, 2, (400, 6)).astype(np.float32)
-    labels = (features[:, 0] + 0.3 * rng.normal(size=400) > 3).astype(np.int64)
-    weight, bias = fit_head(features[None], labels, torch.ones(2), l2=0.01).folded()
-    called = (torch.from_numpy(features) @ weight.T + bias).argmax(1).numpy()
-    assert (called == labels).mean() > 0.93
-    assert abs(float(weight[1, 0])) > 5 * float(weight[:, 1:].abs().max())
+def test_a_run_records_its_machine_its_command_and_how_its_head_was_chosen(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    backbone, recipe = str(trained / "run" / "model.safetensors"), Path(recipe_of("frozen"))
+    recipe.write_text(recipe.read_text() + "l2 = [0.01, 1.0]\njudge_views_px = [32, 40]\n")
+    result = train(job(tree, str(recipe), tmp_path, backbone=backbone))
+    facts = result["training"]
+    assert facts["backbone"] == "model.safetensors"
+    assert facts["machine"]["threads"] == torch.get_num_threads()
+    assert facts["head"]["l2"] in (0.01, 1.0)
+    assert len(facts["head"]["tried"]) == 2
+    assert result["test_views"]["sides_px"] == [32, 40]
+    assert result["test_views"]["accuracy"]["n"] == 40
+    assert result["test_views"]["accuracy"]["value"] >= 0.9

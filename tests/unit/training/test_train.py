@@ -127,3 +127,22 @@ def test_the_smaller_class_weighs_more(pictures: Pictures, recipe_of: RecipeWrit
     counts = np.bincount(pictures.train.labels)
     assert (weights.numpy() * counts).tolist() == pytest.approx([counts.sum() / 2] * 2)
     assert class_weights(pictures, recipe.model_copy(update={"balance_classes": False})).tolist() == [1, 1]
+
+
+def test_the_tutorial_s_rate_falls_in_steps() -> None:
+    recipe = read_recipe("or-paper")
+    rates = [lr_at((epoch + 0.5) / 15, recipe) / recipe.peak_lr for epoch in range(15)]
+    assert rates == pytest.approx([1.0] * 7 + [0.1] * 7 + [0.01])
+
+
+def test_of_a_frozen_network_only_head_and_statistics_move(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    start = build_resnet18(2)
+    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    run = make_run(recipe_of, tmp_path / "run")
+    run.recipe = run.recipe.model_copy(update={"kind": "head", "tutorial": True, "ema_decay": 0.0})
+    after = fit(run, pictures, Plan(start)).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name for name in moved if "running" not in name and "num_batches" not in name} == {"fc.weight", "fc.bias"}
+    assert "layer1.0.bn1.running_mean" in moved

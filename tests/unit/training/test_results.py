@@ -1,0 +1,66 @@
+"""The table of runs, from what runs left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.record import command, processor
+from training.results import table
+
+
+def result(seed: int, value: float, **facts: Any) -> dict[str, Any]:
+    accuracy = {"value": value, "low": value - 0.01, "high": value + 0.01}
+    training = {
+        "recipe": {"name": "ortl", "augment": {"belt_share": 0.0}},
+        "protocol": "honest",
+        "selected_on_test": False,
+        "data": "waste",
+        "backbone": "weights.safetensors",
+        "asked": {"arch": None, "epochs": None, "batch": None},
+        "seed": seed,
+        "wall_s": 120.0,
+    }
+    return {"test": {"n": 100, "accuracy": accuracy}, "training": training | facts}
+
+
+def write(folder: Path, name: str, values: dict[str, Any]) -> None:
+    (folder / name).mkdir()
+    (folder / name / "metrics.json").write_text(json.dumps(values))
+
+
+def test_every_run_is_a_row_and_seeds_of_one_command_are_summed_up(tmp_path: Path) -> None:
+    machine = {"device": "a processor", "threads": 2, "load": 2.1}
+    write(tmp_path, "b", result(2, 0.92, machine=machine, load_at_end=4.0))
+    write(tmp_path, "a", result(1, 0.90))
+    write(tmp_path, "c", result(1, 0.95, protocol="paper", selected_on_test=True))
+    write(tmp_path, "other", {"schema": "something else", "training": {}})
+    text = table(tmp_path)
+    rows = [line for line in text.splitlines() if line.startswith(("| a", "| b", "| c", "| other"))]
+    assert len(rows) == 3
+    assert "90.00% [89.00%, 91.00%]" in rows[0]
+    assert "2.1 to 4.0" in rows[1]
+    assert "a processor, 2 threads" in rows[1]
+    assert "chosen on TEST" in rows[2]
+    assert "2 seeds: 91.00% ± 1.41" in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        pytest.param({}, "--recipe ortl --backbone weights.safetensors --seed 1", id="plain"),
+        pytest.param({"protocol": "paper"}, "--recipe ortl --protocol paper --backbone", id="protocol"),
+        pytest.param({"asked": {"arch": "x", "epochs": 3}}, "--recipe ortl --arch x --epochs 3 ", id="asked for"),
+        pytest.param({"extra": ["crops"], "backbone": None}, "--recipe ortl --extra crops --seed 1", id="crops"),
+        pytest.param({"recipe": {"name": "or", "augment": {"belt_share": 0.3}}}, "--recipe belt ", id="old name"),
+    ],
+)
+def test_the_command_repeats_the_run(facts: dict[str, Any], line: str) -> None:
+    said = command(result(1, 0.9, **facts)["training"])
+    assert said.startswith("station train ../shared/data/waste --recipe")
+    assert line in said
+
+
+def test_the_processor_has_a_name() -> None:
+    assert processor()
