@@ -54,9 +54,10 @@ class Features:
             partial.replace(path)
         return np.asarray(np.load(path)[cache.images.at])
 
-    def views(self, cache: Cache, sides_px: tuple[int, ...]) -> Views:
-        """(views, N, features): every picture at every size, as it is and mirrored."""
-        return np.stack([self.of(cache, side, mirrored) for side in sides_px for mirrored in (False, True)])
+    def views(self, cache: Cache, sides_px: tuple[int, ...], mirror: bool = True) -> Views:
+        """(views, N, features): every picture at every size, as it is and, if asked, mirrored."""
+        ways = (False, True) if mirror else (False,)
+        return np.stack([self.of(cache, side, mirrored) for side in sides_px for mirrored in ways])
 
     @torch.inference_mode()
     def _run(self, backbone: nn.Module, images: Tensor, side_px: int, mirrored: bool) -> NDArray[np.float32]:

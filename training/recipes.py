@@ -41,7 +41,8 @@ class Recipe(Section):
     extra_share: float = Field(default=1.0, gt=0, le=1)  # of the extra pictures, drawn anew each epoch
     backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
     l2: tuple[float, ...] = Field(default=(0.03,), min_length=1)  # of a frozen backbone's head; of several, by folds
-    views_px: tuple[int, ...] = ()  # of a frozen backbone's pictures, each also mirrored
+    views_px: tuple[int, ...] = ()  # sizes at which a frozen backbone sees the pictures
+    mirror_views: bool = True  # and sees them mirrored as well
     judge_views_px: tuple[int, ...] = ()  # a second score: the mean over these sizes, each also mirrored
     tutorial: bool = False  # as the paper's code: the rate in steps, no Nesterov, usual initial weights
     augment: Augment = Augment()

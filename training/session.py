@@ -89,7 +89,7 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
     if recipe.kind == "head":
         return fit(run, pictures, Plan(model, job.resume, watch)), {}
-    views = Features(model, key, job.cache, run.device).views(pictures.train, recipe.views_px)
+    views = Features(model, key, job.cache, run.device).views(pictures.train, recipe.views_px, recipe.mirror_views)
     labels, weights = pictures.train.labels, class_weights(pictures, recipe)
     if best and recipe.kind == "frozen":
         # The paper keeps what did best on TEST; an honest run has its strength from folds of TRAIN.
