@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 def command(values: dict[str, Any]) -> str:
     """The line that repeats a run, from the facts it recorded."""
-    recipe, parts = values["recipe"], ["station train", f"{PLACE_OF_DATA}/{values.get('data', 'waste')}"]
+    recipe, parts = values["recipe"], ["station train", place_of(values.get("data", "waste"))]
     # Until 2026-11-24 the recipe `belt` was called `or`.
     was_belt = recipe["name"] == "or" and recipe["augment"]["belt_share"] > 0
     parts += ["--recipe", "belt" if was_belt else recipe["name"]]
@@ -57,3 +57,7 @@ def command(values: dict[str, Any]) -> str:
     for folder in values.get("extra", []):
         parts += ["--extra", folder]
     return " ".join([*parts, "--seed", str(values["seed"])])
+
+
+def place_of(name: str) -> str:
+    return PLACES.get(name, name)

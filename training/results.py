@@ -15,6 +15,8 @@ HEAD = """# Trainings on record
 Made by `python -m training.results runs > training/RESULTS.md` from what each run left; nothing here is typed by hand.
 *Accuracy* is the artifact's, asked once of each TEST picture, with its Wilson 95 % interval; *fresh* leaves out the TEST
 pictures that also stand in TRAIN; *views* is the mean over the recipe's views (mirrored, sizes), fixed before TEST was seen.
+TrashNet is parted 70/13/17 at random, as others part it: `station data split ../shared/data/trashnet runs/trashnet
+--test-share 0.17 --single-files --seed 1`, and 16 % of its TRAIN are held out in blocks.
 Runs of the paper's protocol chose their epoch on TEST: their numbers flatter, and say so. A load above the number of
 threads means that others computed on the same machine: such wall times are too long.
 """
