@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-PLACE_OF_DATA = (
-    "../shared/data"  # where a reader of the record has the data folder; nobody's own paths are written down
-)
+# Nobody's own paths are written down: where a reader of the record has the data folder, or a split made of it.
+PLACES = {"waste": "../shared/data/waste", "trashnet": "runs/trashnet"}
 
 
 def machine(device: torch.device) -> dict[str, Any]:
