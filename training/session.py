@@ -3,7 +3,6 @@
 Knows the order of these steps; how each is done stands in its own module.
 """
 
-import copy
 import ctypes
 import json
 import platform
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from station.errors import ConfigError
@@ -65,13 +65,13 @@ def train(job: TrainJob) -> dict[str, Any]:
     pictures, test = gather(job, recipe)
     if world.leads:
         run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
-    best = BestOnTest(run, test) if job.protocol == PAPER else None
+    best = BestOnTest(run, test, job.resume) if job.protocol == PAPER and world.leads else None
     model, found = learned(run, pictures, job, best)
     facts = training_facts(job, recipe, pictures) | found
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
     facts |= {"wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
     if best is not None:
-        model, facts = best.model or model, facts | {"test_by_epoch": best.accuracies}
+        model, facts = best.of(model), facts | {"test_by_epoch": best.accuracies}
     world.wait()
     result = finish(run, model, pictures, test, facts) if world.leads else {}
     world.wait()
@@ -110,18 +110,26 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
 class BestOnTest:
     """The paper's protocol: TEST after every epoch, the best epoch is kept. Its number is chosen, and says so."""
 
-    def __init__(self, run: Run, test: Cache) -> None:
+    def __init__(self, run: Run, test: Cache, resume: bool) -> None:
         self._run, self._test = run, test
+        self._weights, self._accuracies = run.folder / "best.safetensors", run.folder / "best.json"
         self.accuracies: list[float] = []
-        self.model: nn.Module | None = None
+        if resume and self._accuracies.exists():
+            self.accuracies = json.loads(self._accuracies.read_text())
 
     def look(self, epoch: int, model: nn.Module) -> None:
         logits = predict(model, self._test, self._run.recipe.input_px, self._run.device)
         accuracy = float((logits.argmax(axis=1) == self._test.labels).mean())
         if accuracy > max(self.accuracies, default=-1.0):
-            self.model = copy.deepcopy(model)
+            save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, self._weights)
         self.accuracies.append(accuracy)
+        self._accuracies.write_text(json.dumps(self.accuracies))
         self._run.log({"event": "test", "epoch": epoch, "test_accuracy": accuracy})
+
+    def of(self, model: nn.Module) -> nn.Module:
+        """The network with the weights that did best."""
+        model.load_state_dict(load_file(self._weights))
+        return model
 
 
 def settled_recipe(job: TrainJob) -> Recipe:

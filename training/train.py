@@ -69,63 +69,87 @@ class Plan:
     after_epoch: Callable[[int, nn.Module], None] | None = None
 
 
+@dataclass(frozen=True)
+class Learner:
+    """What changes while it learns: the network (behind `seen_by_all` over several processes), its average, the steps."""
+
+    model: nn.Module
+    average: nn.Module
+    seen_by_all: nn.Module
+    optimizer: torch.optim.Optimizer
+    class_weights: Tensor
+
+
 def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     """Train and return the averaged (EMA) network."""
+    recipe, learner = run.recipe, learner_of(run, pictures, plan)
+    done = Progress()
+    if plan.resume and run.checkpoint.exists():
+        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizer)
+        run.epochs_s = done.seconds
+    steps = steps_per_epoch(pictures, recipe, run.seed)
+    line = ProgressLine(recipe.name, steps * recipe.epochs, done=done.epochs * steps)
+    for epoch in range(done.epochs, recipe.epochs):
+        began = time.monotonic()
+        loss, accuracy = one_epoch(run, pictures, learner, epoch, line)
+        seconds = time.monotonic() - began
+        done = Progress(epoch + 1, done.seconds + seconds)
+        run.epochs_s = done.seconds
+        if not run.world.leads:
+            continue
+        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizer, done)
+        run.log(
+            {"epoch": epoch + 1, "side_px": recipe.stage_of(epoch).side_px, "loss": loss, "seconds": seconds}
+            | {"train_accuracy": accuracy, "images_per_s": steps * recipe.batch / seconds}
+            | watched(learner.average, pictures, run)
+        )
+        if plan.after_epoch is not None:
+            plan.after_epoch(epoch + 1, learner.average)
+    return learner.average
+
+
+def learner_of(run: Run, pictures: Pictures, plan: Plan) -> Learner:
     recipe = run.recipe
     torch.manual_seed(run.seed)
     model = plan.start or start_weights(build_model(recipe.arch, len(pictures.classes)), recipe)
     model = model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.requires_grad_(recipe.kind != "head")
     head_of(model)[1].requires_grad_(True)
-    average: nn.Module = copy.deepcopy(model).eval()
-    learner = run.world.wrapped(model)
-    optimizer = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=not recipe.tutorial)
-    done = Progress()
-    if plan.resume and run.checkpoint.exists():
-        done = load_checkpoint(run.checkpoint, model, average, optimizer)
-        run.epochs_s = done.seconds
-    weights = class_weights(pictures, recipe).to(run.device)
-    steps_per_epoch = len(epoch_order(pictures, recipe, run.seed, 0)) // recipe.batch or 1
-    total_steps = steps_per_epoch * recipe.epochs
-    line = ProgressLine(recipe.name, total_steps, done=done.epochs * steps_per_epoch)
+    return Learner(
+        model,
+        copy.deepcopy(model).eval(),
+        run.world.wrapped(model),
+        torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=not recipe.tutorial),
+        class_weights(pictures, recipe).to(run.device),
+    )
 
-    for epoch in range(done.epochs, recipe.epochs):
-        began, losses, hits = time.monotonic(), [], []
-        side_px = recipe.stage_of(epoch).side_px
-        rng = torch.Generator().manual_seed((run.seed * 100_003 + epoch) * 1_009 + run.world.rank)
-        model.train()
-        for step, (images, labels, is_crop) in enumerate(
-            batches(pictures, recipe, run, epoch), epoch * steps_per_epoch
-        ):
-            x = augment(images, is_crop, side_px, recipe.augment, rng)
-            set_lr(optimizer, lr_at(step / total_steps, recipe))
-            with torch.autocast(run.device.type, torch.bfloat16):
-                logits = learner(x)
-            loss = F.cross_entropy(logits.float(), labels, weights, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
-            losses.append(loss.detach())
-            if run.world.leads:
-                line.tick(1, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
-            hits.append((logits.detach().argmax(1) == labels).float().mean())
-        line.end()
-        seconds = time.monotonic() - began
-        done = Progress(epoch + 1, done.seconds + seconds)
-        run.epochs_s = done.seconds
-        if not run.world.leads:
-            continue
-        save_checkpoint(run.checkpoint, model, average, optimizer, done)
-        run.log(
-            {"epoch": epoch + 1, "side_px": side_px, "loss": float(torch.stack(losses).mean()), "seconds": seconds}
-            | {"train_accuracy": float(torch.stack(hits).mean())}  # on augmented pictures, while learning
-            | {"images_per_s": steps_per_epoch * recipe.batch / seconds}
-            | watched(average, pictures, run)
-        )
-        if plan.after_epoch is not None:
-            plan.after_epoch(epoch + 1, average)
-    return average
+
+def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: ProgressLine) -> tuple[float, float]:
+    """Mean loss and accuracy, on augmented pictures while learning."""
+    recipe, losses, hits = run.recipe, [], []
+    side_px, steps = recipe.stage_of(epoch).side_px, steps_per_epoch(pictures, recipe, run.seed)
+    rng = torch.Generator().manual_seed((run.seed * 100_003 + epoch) * 1_009 + run.world.rank)
+    learner.model.train()
+    for step, (images, labels, is_crop) in enumerate(batches(pictures, recipe, run, epoch), epoch * steps):
+        x = augment(images, is_crop, side_px, recipe.augment, rng)
+        set_lr(learner.optimizer, lr_at(step / (steps * recipe.epochs), recipe))
+        with torch.autocast(run.device.type, torch.bfloat16):
+            logits = learner.seen_by_all(x)
+        loss = F.cross_entropy(logits.float(), labels, learner.class_weights, label_smoothing=recipe.label_smoothing)
+        learner.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        learner.optimizer.step()
+        update_average(learner.average, learner.model, min(recipe.ema_decay, (1 + step) / (10 + step)))
+        losses.append(loss.detach())
+        hits.append((logits.detach().argmax(1) == labels).float().mean())
+        if run.world.leads:
+            line.tick(1, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
+    line.end()
+    return float(torch.stack(losses).mean()), float(torch.stack(hits).mean())
+
+
+def steps_per_epoch(pictures: Pictures, recipe: Recipe, seed: int) -> int:
+    return len(epoch_order(pictures, recipe, seed, 0)) // recipe.batch or 1
 
 
 def watched(average: nn.Module, pictures: Pictures, run: Run) -> dict[str, object]:
