@@ -1,11 +1,13 @@
-"""Which of this computer's ports has a controller behind it: each is greeted, the one that answers is it.
+"""Which of this computer's ports has a controller behind it: those that may are greeted, the one that answers is it.
 
-Knows ports and the session. Reads no clock: the caller hands one in.
+Knows ports and the session; which ports may be greeted unasked is the business of boards.py.
+Reads no clock: the caller hands one in.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from firmware_bridge.boards import may_be_greeted
 from firmware_bridge.errors import PortError
 from firmware_bridge.link import SerialController
 from firmware_bridge.messages import Capabilities
@@ -24,12 +26,18 @@ class Found:
     problem: str = ""  # why nothing can be said: taken, not allowed, another version
 
 
+def candidates(also: Sequence[str] = (), ports: Sequence[PortInfo] | None = None) -> list[PortInfo]:
+    """The ports that may be greeted unasked: known boards, and the VID:PID pairs that the configuration names."""
+    known = list_serial_ports() if ports is None else ports
+    return [port for port in known if may_be_greeted(port.vid, port.pid, also)]
+
+
 def find(
     now_ns: Callable[[], int], settings: PortSettings | None = None, ports: Sequence[PortInfo] | None = None
 ) -> list[Found]:
-    """Greet every USB port at once; takes up to 2.5 s. Arms nothing, configures nothing."""
-    candidates = [port for port in (list_serial_ports() if ports is None else ports) if port.vid is not None or ports]
-    asked = [(port, SerialController(SerialTransport(port.device, settings))) for port in candidates]
+    """Greet these ports at once, by default those that `candidates` gives; takes up to 2.5 s. Arms and configures nothing."""
+    greeted = candidates() if ports is None else ports
+    asked = [(port, SerialController(SerialTransport(port.device, settings))) for port in greeted]
     said: dict[str, str] = {}
     deadline_ns = now_ns() + ANSWER_WITHIN_NS
     while now_ns() < deadline_ns and any(controller.capabilities() is None for _, controller in asked):
@@ -47,11 +55,12 @@ def choose(
     now_ns: Callable[[], int],
     settings: PortSettings | None = None,
     ports: Sequence[PortInfo] | None = None,
+    also: Sequence[str] = (),
 ) -> str:
     """A port's name to keep: `wanted` itself, or for `auto` the one that answers, by a name that outlives a re-plug."""
     if wanted != AUTO:
         return wanted
-    found = find(now_ns, settings, ports)
+    found = find(now_ns, settings, candidates(also) if ports is None else ports)
     answering = [each.port for each in found if each.device is not None]
     if len(answering) == 1:
         port = answering[0]
@@ -60,4 +69,5 @@ def choose(
         names = ", ".join(port.by_id or port.device for port in answering)
         raise PortError(f"auto: {len(answering)} controllers answer ({names}); choose one with --port")
     asked = "; ".join(f"{each.port.device}: {each.problem}" for each in found)
-    raise PortError(f"auto: no controller answers{f' ({asked})' if asked else ': no USB serial port is plugged in'}")
+    nobody = ": no board known to be a controller is plugged in; `station ports list` shows what is"
+    raise PortError(f"auto: no controller answers{f' ({asked})' if asked else nobody}")

@@ -7,6 +7,7 @@ raise OSError or termios.error, which is not an OSError.
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import termios
@@ -17,6 +18,7 @@ from typing import Final
 import serial
 from serial.tools import list_ports
 
+from firmware_bridge.boards import board_name
 from firmware_bridge.errors import PortError
 
 AUTO: Final = "auto"
@@ -45,6 +47,11 @@ class PortInfo:
     latency_timer_ms: int | None  # FTDI adapters only
 
     @property
+    def board(self) -> str | None:
+        """What is known under its identity; None: nobody would greet it unasked."""
+        return board_name(self.vid, self.pid)
+
+    @property
     def usb_id(self) -> str | None:
         """As `--port` takes it: VID:PID or VID:PID:SERIAL."""
         if self.vid is None or self.pid is None:
@@ -54,15 +61,20 @@ class PortInfo:
 
     def remedy(self) -> str | None:
         """What to do about an adapter that holds answers back."""
-        if self.latency_timer_ms is None or self.latency_timer_ms <= FTDI_MS:
-            return None
-        name = Path(self.device).name
-        return (
-            f"{self.device}: the FTDI latency timer is {self.latency_timer_ms} ms; answers wait that long and the clock bound "
-            f"stays too wide to arm. Now: echo {FTDI_MS} | sudo tee {_USB_SERIAL}/{name}/latency_timer . For good, in "
-            f'/etc/udev/rules.d/99-ftdi.rules: ACTION=="add", SUBSYSTEM=="usb-serial", DRIVERS=="ftdi_sio", '
-            f'ATTR{{latency_timer}}="{FTDI_MS}"'
-        )
+        return remedy_of(self.device, self.latency_timer_ms)
+
+
+def remedy_of(device: str, timer_ms: int | None) -> str | None:
+    """What to do about an FTDI adapter that keeps short answers for `timer_ms`; None: nothing needs doing."""
+    if timer_ms is None or timer_ms <= FTDI_MS:
+        return None
+    name = Path(os.path.realpath(device)).name
+    return (
+        f"{device}: the FTDI latency timer is {timer_ms} ms; answers wait that long and the clock bound "
+        f"stays too wide to arm. Now: echo {FTDI_MS} | sudo tee {_USB_SERIAL}/{name}/latency_timer . For good, in "
+        f'/etc/udev/rules.d/99-ftdi.rules: ACTION=="add", SUBSYSTEM=="usb-serial", DRIVERS=="ftdi_sio", '
+        f'ATTR{{latency_timer}}="{FTDI_MS}"'
+    )
 
 
 def list_serial_ports() -> list[PortInfo]:
@@ -119,14 +131,16 @@ def resolve(wanted: str, ports: list[PortInfo] | None = None) -> str:
 
 
 def _only_one(ports: list[PortInfo]) -> str:
-    usb = [port.device for port in ports if port.vid is not None]
-    if len(usb) == 1:
-        return usb[0]
-    if usb:
+    boards = [port.device for port in ports if port.board is not None]
+    if len(boards) == 1:
+        return boards[0]
+    if boards:
         raise PortError(
-            f"auto: {len(usb)} USB ports ({', '.join(usb)}); `station ports find` says which is the controller"
+            f"auto: {len(boards)} boards ({', '.join(boards)}); `station ports find` says which is the controller"
         )
-    raise PortError("auto: no USB serial port is plugged in; --port DEVICE names one that is not USB")
+    raise PortError(
+        "auto: no board known to be a controller is plugged in; `station ports list` shows what is, --port names it"
+    )
 
 
 def _matches(usb_id: str, wanted: str) -> bool:
@@ -156,6 +170,7 @@ class SerialTransport:
             port.open()
             fd = port.fileno()
             _keep_lines_on_close(fd)
+            _make_prompt_and_ours(port, device)
             os.set_blocking(fd, False)
         except _GONE as error:
             with contextlib.suppress(*_GONE):
@@ -207,12 +222,16 @@ class SerialTransport:
         return self._fd
 
     def _device_now(self) -> str:
-        """Where it is now: a board that was re-plugged may come back as another ttyACM."""
-        device = resolve(self.wanted)
-        if self._identity is not None and not Path(device).exists():
-            with contextlib.suppress(PortError):
-                return resolve(self._identity)
-        return device
+        """Where it is now: a board that was re-plugged may come back as another ttyACM, and another board in its place."""
+        if self._identity is None:
+            return resolve(self.wanted)
+        try:
+            return resolve(self._identity)
+        except PortError:
+            device = resolve(self.wanted)
+            if Path(device).exists() and (other := _identity_of(device)) is not None:
+                raise PortError(f"{device}: another board ({other}) is where {self._identity} was") from None
+            return device
 
 
 def _identity_of(device: str) -> str | None:
@@ -225,6 +244,19 @@ def _keep_lines_on_close(fd: int) -> None:
     attributes = termios.tcgetattr(fd)
     attributes[2] &= ~termios.HUPCL
     termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def _make_prompt_and_ours(port: serial.Serial, device: str) -> None:
+    """Ask the driver for low latency (an FTDI chip then waits 1 ms instead of 16, without a udev rule) and keep others out.
+
+    pyserial's own lock is a gentlemen's agreement; TIOCEXCL also refuses a program that knows nothing of it. Not on a
+    pseudo-terminal: it would outlive us there and lock our own next start out.
+    """
+    with contextlib.suppress(*_GONE, ValueError, NotImplementedError, AttributeError):
+        port.set_low_latency_mode(True)
+    if not os.path.realpath(device).startswith("/dev/pts/"):
+        with contextlib.suppress(*_GONE):
+            fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
 
 
 def _why_not_open(device: str, error: Exception) -> str:

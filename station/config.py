@@ -8,7 +8,7 @@ import os
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -134,10 +134,14 @@ class RecognitionConfig(Section):
     crop_margin: float = Field(default=0.04, ge=0, le=0.5)
 
 
+UsbId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{4}:[0-9a-fA-F]{4}$")]
+
+
 class LinkConfig(Section):
     port: str | None = None  # device, "auto" or "virtual"; the flag wins
     baud: int = Field(default=1_000_000, ge=9600, le=12_000_000)
     dtr: bool | None = None
+    usb_ids: tuple[UsbId, ...] = ()  # VID:PID of boards beside the known ones that `auto` may greet
     auto_rearm: bool | None = None  # mandatory for real ports
     lease_ms: int = Field(default=250, ge=100, le=1000)
     max_sync_bound_us: int = Field(default=500, ge=10, le=100_000)

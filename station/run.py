@@ -150,7 +150,7 @@ def _controller(config: StationConfig, port: str | None, clock: Clock) -> Waited
     settings = (
         PortSettings(config.link.baud) if config.link.dtr is None else PortSettings(config.link.baud, config.link.dtr)
     )
-    device = choose(port, clock.now_ns, settings) if port == "auto" else port
+    device = choose(port, clock.now_ns, settings, also=config.link.usb_ids)
     return open_serial_controller(config, device)
 
 

@@ -20,6 +20,7 @@ gates = typer.Typer(no_args_is_help=True, help="Exercise the gates.")
 
 PortArgument = Annotated[str, typer.Argument(metavar="PORT", help="Device, VID:PID[:SERIAL], auto or virtual")]
 BaudFlag = Annotated[int, typer.Option(help="Bits per second; USB boards ignore it")]
+DtrFlag = Annotated[bool, typer.Option("--dtr/--no-dtr", help="Raise DTR; most USB boards send nothing without it")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
 BAUD = 1_000_000
 
@@ -44,12 +45,26 @@ def list_ports(as_json: JsonFlag = False) -> None:
 
 @ports.command("find")
 @output.told
-def find_controller(baud: BaudFlag = BAUD, as_json: JsonFlag = False) -> None:
-    """Greet every USB port and say which ones are controllers. Boards that restart on opening will restart."""
-    from firmware_bridge.discovery import find
-    from firmware_bridge.serial_port import PortSettings
+def find_controller(
+    everything: Annotated[bool, typer.Option("--all", help="Greet every USB port, known as a board or not")] = False,
+    dtr: DtrFlag = True,
+    baud: BaudFlag = BAUD,
+    as_json: JsonFlag = False,
+) -> None:
+    """Greet the boards on USB and say which ones are controllers. Boards that restart on opening will restart.
 
-    found = find(SystemClock().now_ns, PortSettings(baud))
+    Asked are ports with a known identity and those that `link.usb_ids` of the configuration names: others may be a scale or a
+    drive, which a greeting could upset.
+    """
+    from firmware_bridge.discovery import candidates, find
+    from firmware_bridge.serial_port import PortSettings, list_serial_ports
+
+    plugged = list_serial_ports()
+    asked = [each for each in plugged if each.vid is not None] if everything else candidates(_named_ids(), plugged)
+    found = find(SystemClock().now_ns, PortSettings(baud, dtr), asked)
+    left = len([each for each in plugged if each.vid is not None]) - len(asked)
+    if left > 0:
+        output.say(f"{left} USB ports are not known as boards and were not asked; --all asks them too")
     rows = [
         {
             **_port_row(each.port),
@@ -83,14 +98,15 @@ def ping(
     as_json: JsonFlag = False,
 ) -> None:
     """Talk to the controller without arming it: who it is, round trips, how well its clock is known, and what to mend."""
-    from firmware_bridge.serial_port import latency_timer_ms
+    from firmware_bridge.serial_port import latency_timer_ms, remedy_of
 
     duration_s = seconds(for_)
     with _bench(port, bound_us, baud) as bench:
         bench.until(lambda: bench.controller.capabilities() is not None, 4.0)
         bench.run(duration_s)
         report = _ping_report(bench, bound_us)
-        report["latency_timer_ms"] = latency_timer_ms(str(report["port"]))
+        report["latency_timer_ms"] = timer_ms = latency_timer_ms(str(report["port"]))
+        report["remedy"] = remedy_of(str(report["port"]), timer_ms)
     if as_json:
         output.data_json(report)
     else:
@@ -164,6 +180,12 @@ def gates_test(
     with _bench(port or link.port or "auto", link.max_sync_bound_us, link.baud) as bench:
         results = exercise_gates(bench, device_config(settings), wanted, times)
     _give_gates(results, as_json)
+
+
+def _named_ids() -> tuple[str, ...]:
+    """Boards that the configuration of this computer names, if there is one."""
+    path = find_config(None, config_home())
+    return load_config(path, config_home()).link.usb_ids if path is not None else ()
 
 
 def _bench(port: str, bound_us: int, baud: int, tap: Any = None) -> Any:

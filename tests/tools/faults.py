@@ -210,7 +210,7 @@ def play_killed(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     printed, _ = again.communicate(timeout=300)
     viewer.close()
     report = json.loads(printed) if again.returncode == 0 else {}
-    kept = json.loads(station_says(folder, "report", "1", "--json"))
+    kept = json.loads(station_says(folder, "report", "--run", "1", "--json"))
     pattern = f"{GONE}|{NO_CONNECTION}"
     page = on_page(viewer.sightings, pattern, killed_ns, killed_ns)
     row = {

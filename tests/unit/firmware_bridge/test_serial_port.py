@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import serial_port
-from firmware_bridge.discovery import choose, find
+from firmware_bridge.discovery import candidates, choose, find
 from firmware_bridge.errors import PortError
 from firmware_bridge.serial_port import PortInfo, SerialTransport, latency_timer_ms, resolve
 from firmware_bridge.virtual_device import DeviceClock, VirtualDevice
@@ -50,12 +50,31 @@ def test_a_port_is_named_by_path_or_by_identity(wanted: str, device: str) -> Non
         ("2341:0043", PORTS, "2 ports match"),
         ("dead:beef", PORTS, "ports list"),
         ("auto", PORTS, "ports find"),
-        ("auto", PORTS[3:], "no USB serial port"),
+        ("auto", PORTS[2:], "no board known"),
     ],
 )
 def test_a_name_that_is_no_single_port_says_what_to_do(wanted: str, ports: list[PortInfo], words: str) -> None:
     with pytest.raises(PortError, match=words):
         resolve(wanted, ports)
+
+
+@pytest.mark.parametrize(
+    ("vid", "pid", "also", "greeted"),
+    [
+        (0x2341, 0x0043, (), True),
+        (0x0403, 0x6001, (), True),
+        (0x0403, 0x0001, (), False),  # the same maker's chip in something else
+        (0x0922, 0x8003, (), False),  # a scale
+        (0x0922, 0x8003, ("0922:8003",), True),
+        (0x0ABC, 0x0DEF, ("0aBc:0DeF",), True),
+        (None, None, ("0922:8003",), False),
+    ],
+)
+def test_only_known_boards_and_those_that_are_named_are_greeted(
+    vid: int | None, pid: int | None, also: tuple[str, ...], greeted: bool
+) -> None:
+    port = PortInfo("/dev/ttyACM0", None, vid, pid, "A1", "", None)
+    assert [each.device for each in candidates(also, [port])] == ["/dev/ttyACM0"] * greeted
 
 
 def test_auto_is_the_only_usb_port() -> None:
@@ -168,6 +187,19 @@ def test_a_board_that_comes_back_under_another_name_is_found(
     transport.open()
     assert transport.name == os.path.realpath(pty[1])
     transport.close()
+
+
+def test_another_board_under_the_old_name_is_not_taken_for_ours(
+    pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged = [port_info(os.path.realpath(pty[1]))]
+    monkeypatch.setattr(serial_port, "list_serial_ports", lambda: plugged)
+    transport = SerialTransport(pty[1])
+    transport.open()
+    transport.close()
+    plugged[:] = [port_info(os.path.realpath(pty[1]), number="B2")]
+    with pytest.raises(PortError, match="another board"):
+        transport.open()
 
 
 class DeviceOnPty:
