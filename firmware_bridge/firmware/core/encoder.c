@@ -1,11 +1,12 @@
 /* Where the belt is and how fast it moves, from counts and the moments they were reached.
  *
  * The rate is the slope of the newest 8 ms carried forward by the change against the 8 ms before, so that a belt that
- * speeds up is not seen late. Only progress beyond the farthest count is motion: dither on the spot is none. */
+ * speeds up is not seen late; a change below 0.4 % is noise of the stamps, and both halves together tell the rate better.
+ * Only progress beyond the farthest count is motion: dither on the spot is none. */
 #include "bytes.h"
 #include "internal.h"
 
-enum { HALF_WINDOW_US = 8000, STANDSTILL_US = 150000, DITHER_COUNTS = 4, REPORT_US = 8000, PATIENCE_US = 2000, MESSAGE_ENCODER = 0x91 };
+enum { STEADY_SHIFT = 8, HALF_WINDOW_US = SC_HALF_WINDOW_US, STANDSTILL_US = 150000, DITHER_COUNTS = 4, REPORT_US = 8000, PATIENCE_US = 2000, MESSAGE_ENCODER = 0x91 };
 
 static uint32_t slope_q32(const sc_rate_sample *old, const sc_rate_sample *new) {
     uint64_t slope = ((uint64_t)(uint32_t)(new->count - old->count) << 32) / (uint32_t)(new->at_us - old->at_us);
@@ -25,6 +26,7 @@ static uint32_t estimate(const sc_encoder_state *e) {
     uint32_t rate = slope_q32(&e->sample[middle], &e->sample[newest]);
     if (oldest == middle) return rate;
     int64_t change = (int64_t)rate - slope_q32(&e->sample[oldest], &e->sample[middle]);
+    if ((change < 0 ? -change : change) <= (int64_t)(rate >> STEADY_SHIFT)) return slope_q32(&e->sample[oldest], &e->sample[newest]);
     uint32_t recent_us = e->sample[newest].at_us - e->sample[middle].at_us;
     uint32_t whole_us = e->sample[newest].at_us - e->sample[oldest].at_us;
     int64_t now = (int64_t)rate + change * (int64_t)(recent_us >> 4) / (int64_t)((whole_us >> 4) + 1u);
@@ -48,6 +50,20 @@ static void take_sample(sc_core *core, uint64_t at_us) {
     core->schedule_due_us = 0; /* every lead has changed */
 }
 
+#if SC_STAMP_JITTER_US > 0
+/* A stamp taken in an interrupt is late by what ran before it, never early: a little late is mostly that. */
+static uint64_t without_jitter(sc_encoder_state *e, uint64_t at_us, int64_t count) {
+    uint32_t counts = (uint32_t)(count - e->peak), since_us = (uint32_t)(at_us - e->changed_us);
+    if (e->samples < 3 || counts > UINT16_MAX) return at_us;
+    if (e->period_of_q32 != e->rate_q32) {
+        e->period_of_q32 = e->rate_q32;
+        e->period_q8 = (uint32_t)(((uint64_t)1 << 40) / e->rate_q32);
+    }
+    int32_t late_us = (int32_t)(since_us - ((counts * e->period_q8) >> 8));
+    return late_us > 0 && late_us < SC_STAMP_JITTER_US ? at_us - (uint32_t)(late_us - late_us / 4) : at_us;
+}
+#endif
+
 void sc_encoder(sc_core *core, uint64_t at_us, int64_t count) {
     sc_encoder_state *e = &core->encoder;
     if (count == e->count) return;
@@ -59,6 +75,9 @@ void sc_encoder(sc_core *core, uint64_t at_us, int64_t count) {
         e->samples = 0;
         e->rate_q32 = 0;
     }
+#if SC_STAMP_JITTER_US > 0
+    if (!reversed && e->rate_q32 > UINT16_MAX) at_us = without_jitter(e, at_us, count);
+#endif
     e->peak = count;
     e->changed_us = at_us;
     if (!reversed) take_sample(core, at_us);

@@ -128,6 +128,9 @@ typedef struct {
     uint32_t last_moving_q32;
     sc_rate_sample sample[SC_RATE_SAMPLES]; /* oldest first */
     uint8_t samples;
+#if SC_STAMP_JITTER_US > 0
+    uint32_t period_q8, period_of_q32; /* us per count x 256, of that rate */
+#endif
 } sc_encoder_state;
 
 struct sc_core {
@@ -218,22 +221,18 @@ void sc_encoder_report(sc_core *core, uint64_t now_us);
 
 /* schedule.c */
 typedef struct {
-    int64_t position_q8;
-    uint64_t now_us;
-    uint32_t rate_q32;
-} sc_now; /* time and belt at one instant */
-
-typedef struct {
     bool due;
     uint64_t late_us; /* when due */
     uint64_t at_us;   /* when not: look again then, or at at_count */
     int64_t at_count;
 } sc_edge_due;
 
-sc_now sc_now_at(const sc_core *core, uint64_t now_us);
+sc_now sc_then_at(const sc_core *core, uint64_t then_us);
 sc_edge_due sc_on_edge(const sc_core *core, const sc_command *command, uint8_t gate, const sc_now *now);
 sc_edge_due sc_off_edge(const sc_core *core, const sc_command *command, uint8_t gate, const sc_now *now);
 void sc_schedule_run(sc_core *core, uint64_t now_us);
+void sc_begin_gate(sc_command *command, uint8_t gate, uint32_t late_us, uint64_t now_us);
+void sc_end_command(sc_core *core, uint16_t index, sc_miss miss, uint64_t now_us);
 void sc_schedule_clear(sc_core *core, uint64_t now_us);
 sc_error sc_schedule_cancel(sc_core *core, uint32_t id, uint64_t now_us);
 

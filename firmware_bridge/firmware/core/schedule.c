@@ -6,10 +6,16 @@
 
 typedef enum { GOES_ON, ENDED_FIRED, ENDED_LATE } sc_fate;
 
-sc_now sc_now_at(const sc_core *core, uint64_t now_us) {
-    sc_now now = {sc_position_q8(core, now_us), now_us, sc_rate_q32(core, now_us)};
+static sc_now now_with(const sc_core *core, uint64_t now_us, uint32_t rate_q32) {
+    sc_now now = {.position_q8 = sc_position_q8(core, now_us), .now_us = now_us, .rate_q32 = rate_q32};
+    if (rate_q32 > UINT16_MAX) now.period_q16 = (uint32_t)(((uint64_t)1 << 48) / rate_q32);
     return now;
 }
+
+sc_now sc_now_at(const sc_core *core, uint64_t now_us) { return now_with(core, now_us, sc_rate_q32(core, now_us)); }
+
+/* For a moment that has passed meanwhile: counts on the way to us are not overdue. */
+sc_now sc_then_at(const sc_core *core, uint64_t then_us) { return now_with(core, then_us, core->encoder.rate_q32); }
 
 static sc_edge_due time_edge(int64_t edge_us, uint64_t now_us) {
     sc_edge_due edge = {.at_us = edge_us < 0 ? 0 : (uint64_t)edge_us, .at_count = SC_NO_COUNT};
@@ -53,6 +59,12 @@ static void wake_at(sc_core *core, uint64_t at_us, int64_t at_count) {
     if (at_count < core->wake_count) core->wake_count = at_count;
 }
 
+void sc_begin_gate(sc_command *command, uint8_t gate, uint32_t late_us, uint64_t now_us) {
+    if (command->begun == 0) command->begun_us = now_us;
+    if ((int32_t)late_us > command->error_us) command->error_us = (int32_t)late_us;
+    command->begun |= sc_bit(gate);
+}
+
 /* Turns one gate of a command on if it is time; false when it is too late for that. */
 static bool begin_gate(sc_core *core, sc_command *command, uint8_t gate, const sc_now *now) {
     sc_edge_due edge = sc_on_edge(core, command, gate, now);
@@ -67,9 +79,7 @@ static bool begin_gate(sc_core *core, sc_command *command, uint8_t gate, const s
         wake_at(core, sc_min_u64(core->gate[gate].off_us + core->config.gate[gate].min_gap_us, too_late_us), SC_NO_COUNT);
         return true;
     }
-    if (command->begun == 0) command->begun_us = now->now_us;
-    if ((int32_t)edge.late_us > command->error_us) command->error_us = (int32_t)edge.late_us;
-    command->begun |= sc_bit(gate);
+    sc_begin_gate(command, gate, (uint32_t)edge.late_us, now->now_us);
     return true;
 }
 
@@ -90,7 +100,7 @@ static sc_fate step_command(sc_core *core, sc_command *command, const sc_now *no
     return command->done == command->mask ? ENDED_FIRED : GOES_ON;
 }
 
-static void end_command(sc_core *core, uint16_t index, sc_miss miss, uint64_t now_us) {
+void sc_end_command(sc_core *core, uint16_t index, sc_miss miss, uint64_t now_us) {
     sc_command ended = core->queue[index];
     core->queue[index] = core->queue[--core->queued];
     sc_event_command(core, &ended, miss, now_us);
@@ -117,7 +127,7 @@ static sc_mask held_too_long(const sc_core *core, sc_mask want, uint64_t now_us)
 static void end_all_acting_on(sc_core *core, sc_mask gates, uint64_t now_us) {
     for (uint16_t i = core->queued; i > 0; i--) {
         const sc_command *command = &core->queue[i - 1];
-        if (command->begun & ~command->done & gates) end_command(core, (uint16_t)(i - 1), MISS_BELT_STOPPED, now_us);
+        if (command->begun & ~command->done & gates) sc_end_command(core, (uint16_t)(i - 1), MISS_BELT_STOPPED, now_us);
     }
 }
 
@@ -128,7 +138,7 @@ void sc_schedule_run(sc_core *core, uint64_t now_us) {
     core->wake_count = SC_NO_COUNT;
     for (uint16_t i = core->queued; i > 0; i--) {
         sc_fate fate = step_command(core, &core->queue[i - 1], &now);
-        if (fate != GOES_ON) end_command(core, (uint16_t)(i - 1), fate == ENDED_LATE ? MISS_LATE : 0, now_us);
+        if (fate != GOES_ON) sc_end_command(core, (uint16_t)(i - 1), fate == ENDED_LATE ? MISS_LATE : 0, now_us);
     }
     sc_mask want = acting(core);
     sc_mask over = held_too_long(core, want, now_us);
@@ -143,7 +153,7 @@ void sc_schedule_run(sc_core *core, uint64_t now_us) {
 
 /* Outputs off; every command not yet ended is reported. */
 void sc_schedule_clear(sc_core *core, uint64_t now_us) {
-    while (core->queued > 0) end_command(core, (uint16_t)(core->queued - 1u), MISS_DISARMED, now_us);
+    while (core->queued > 0) sc_end_command(core, (uint16_t)(core->queued - 1u), MISS_DISARMED, now_us);
     sc_gates_set(core, 0, now_us);
     core->schedule_due_us = SC_NEVER;
     core->wake_count = SC_NO_COUNT;
@@ -156,7 +166,7 @@ sc_error sc_schedule_cancel(sc_core *core, uint32_t id, uint64_t now_us) {
         const sc_command *command = &core->queue[i - 1];
         if (id != 0 && command->id != id) continue;
         error = command->begun && id != 0 ? ERROR_BEGUN : ERROR_NONE;
-        if (!command->begun) end_command(core, (uint16_t)(i - 1), MISS_CANCELLED, now_us);
+        if (!command->begun) sc_end_command(core, (uint16_t)(i - 1), MISS_CANCELLED, now_us);
     }
     core->schedule_due_us = 0;
     return error;

@@ -38,6 +38,12 @@
 #ifndef SC_RATE_SPACING_US
 #define SC_RATE_SPACING_US 1000u /* samples x spacing must reach over two half windows */
 #endif
+#ifndef SC_STAMP_JITTER_US
+#define SC_STAMP_JITTER_US 0 /* how late an encoder stamp of this HAL may be; 0: it is exact */
+#endif
+#ifndef SC_HALF_WINDOW_US
+#define SC_HALF_WINDOW_US 8000
+#endif
 #ifndef SC_FIRMWARE_HASH
 #define SC_FIRMWARE_HASH 0u
 #endif

@@ -8,6 +8,7 @@
 #ifndef STATION_CORE_H
 #define STATION_CORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifndef SC_API
@@ -49,6 +50,27 @@ SC_API uint64_t sc_next_due_us(const sc_core *core);
 SC_API uint64_t sc_next_edge_us(const sc_core *core);
 /* The count at which sc_tick is needed next; INT64_MAX when no command waits for one. */
 SC_API int64_t sc_wake_count(const sc_core *core);
+
+/* For a HAL whose timer moves the outputs between two ticks: the next pulse of each gate, foretold. Asked for after a tick, it
+ * is handed to the timer; what the timer did is told with sc_moved, in order and before the next sc_encoder or sc_tick. */
+typedef struct {
+    int64_t position_q8; /* counts x 256 */
+    uint64_t now_us;
+    uint32_t rate_q32, period_q16; /* counts per us x 2^32; us per count x 2^16, 0: unknown */
+} sc_now; /* time and belt at one instant */
+typedef struct {
+    int32_t in_us;  /* from now; INT32_MAX: not yet known */
+    uint16_t count; /* low bits of the count that must have been reached before ... */
+    bool waits;     /* ... if so */
+} sc_moment;
+typedef struct {
+    sc_moment on, off;
+    bool is_on; /* already: `on` is void */
+} sc_pulse;
+SC_API sc_now sc_now_at(const sc_core *core, uint64_t now_us);
+SC_API bool sc_plan(const sc_core *core, uint8_t gate, const sc_now *now, sc_pulse *pulse);
+/* At at_us the timer turned these gates on and off, as planned. */
+SC_API void sc_moved(sc_core *core, uint32_t on, uint32_t off, uint64_t at_us);
 
 /* Gates that act now, bit per gate. */
 SC_API uint32_t sc_outputs(const sc_core *core);

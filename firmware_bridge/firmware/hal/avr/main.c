@@ -11,18 +11,32 @@
 #include <util/atomic.h>
 
 #include "../../core/internal.h"
+#include "../common/moves.h"
 
 #define UBRR_250K 7 /* with U2X */
 
-enum { RX_SIZE = 64, TX_SIZE = 16, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 8 };
+enum { RX_SIZE = 64, TX_SIZE = 8, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 8 };
+/* Ticks: what the 16-bit timer may be set for; what passes while it is set; from an encoder edge to its stamp. */
+enum { NEAR = 0x7000, SETTLE = 6, ENTRY = 4 };
 
 static sc_core core;
 static volatile uint8_t rx[RX_SIZE], rx_head, rx_tail, tx[TX_SIZE], tx_head, tx_tail;
-static volatile uint32_t timer_high; /* overflows of the 0.5 us timer */
-static volatile bool timer_ran;
-static volatile int32_t encoder_count;
-static volatile uint32_t encoder_ticks; /* when it last changed */
+static volatile uint8_t overflows; /* of the 0.5 us timer, since the clock was last read */
+static volatile bool timer_ran, stalled;
+static volatile uint16_t encoder_count, encoder_stamp; /* low bits; the stamp in timer ticks */
 static volatile uint8_t encoder_phase;
+
+static board_moves plans[2];
+static board_moves *volatile plan = &plans[0]; /* the interrupt's; the other one is being written */
+static volatile board_move parked;             /* its moment came, its count did not yet */
+static volatile bool is_parked;
+static volatile uint8_t acting, inactive_levels; /* port B = acting ^ inactive_levels, permit included */
+static volatile struct {
+    uint16_t stamp;
+    uint8_t on, off;
+} done[MOVES_LOG];
+static volatile uint8_t done_head, done_tail;
+
 static uint8_t reset_flags __attribute__((section(".noinit")));
 static uint32_t EEMEM boots;
 static uint64_t EEMEM uid;
@@ -36,36 +50,98 @@ void early(void) {
 }
 
 ISR(TIMER1_OVF_vect) {
-    timer_high++;
+    overflows++;
     timer_ran = true;
 }
 
-/* Ticks of 0.5 us, modulo 2^32; interrupts must be off. An overflow that has not been served yet is counted. */
-static inline uint32_t ticks32(void) {
-    uint16_t low = TCNT1, high = (uint16_t)timer_high;
-    if ((TIFR1 & (1 << TOV1)) && low < 0x8000u) high++;
-    return (uint32_t)high << 16 | low;
-}
-
-static uint64_t ticks_now(void) {
-    uint32_t high = 0, low = 0;
-    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) {
-        low = ticks32();
-        high = timer_high;
+/* The clock in ticks of 0.5 us; interrupts must be off. Asked several times a pass, it sees every wrap of the counter by itself;
+ * the overflow interrupt only counts, to tell that a pass took longer than a wrap: then the time is not known any more. (An
+ * overflow that did not interrupt does no harm: simavr 1.6 drops those that meet a write to OCR1A.) */
+static uint64_t ticks(void) {
+    static uint32_t high;
+    static uint16_t last;
+    uint16_t low = TCNT1;
+    bool wrapped = low < last;
+    if ((TIFR1 & (1 << TOV1)) && low < 0x8000u) {
+        TIFR1 = 1 << TOV1;
+        overflows++;
+        timer_ran = true;
     }
-    if ((uint16_t)(low >> 16) != (uint16_t)high) high++; /* the unserved overflow */
-    return (uint64_t)high << 16 | (low & 0xFFFFu);
+    if (wrapped) high++;
+    if (overflows > wrapped) stalled = true;
+    overflows = 0;
+    last = low;
+    return (uint64_t)high << 16 | low;
 }
 
-/* Any edge of A or B: one of the four steps of a period, forward or back; a jump over two counts as none. */
-static void encoder_edge(void) {
-    static const int8_t step[16] = {0, 1, -1, 0, -1, 0, 0, 1, 1, 0, 0, -1, 0, -1, 1, 0};
-    uint8_t phase = (PIND >> PIND2) & 3u;
-    int8_t moved = step[encoder_phase << 2 | phase];
+/* ---- the timer moves the outputs; nothing here may take long */
+
+static inline __attribute__((always_inline)) void move_outputs(uint8_t on, uint8_t off) {
+    uint8_t now = (uint8_t)((acting | on) & ~off), at = done_head;
+    PORTB = now ^ inactive_levels;
+    acting = now;
+    done[at].stamp = TCNT1;
+    done[at].on = on;
+    done[at].off = off;
+    done_head = (at + 1u) % MOVES_LOG;
+}
+
+/* Everything that is due by now; then the compare register is set for what comes next, if that is near. */
+static inline __attribute__((always_inline)) void walk(void) {
+    board_moves *list = plan;
+    uint8_t at = list->next;
+    for (;;) {
+        board_move *move = &list->move[at];
+        if (move->waits && !moves_reached(encoder_count, move->count)) {
+            parked.count = move->count;
+            parked.on = move->on;
+            parked.off = move->off;
+            is_parked = true;
+        } else {
+            move_outputs(move->on, move->off);
+        }
+        list->next = ++at;
+        if (at == list->used || (move + 1)->at - move->at > NEAR) break;
+        uint16_t next = (uint16_t)(move + 1)->at;
+        OCR1A = next;
+        TIFR1 = 1 << OCF1A;
+        if ((int16_t)(next - TCNT1) > SETTLE) return;
+    }
+    TIMSK1 = 1 << TOIE1;
+}
+
+ISR(TIMER1_COMPA_vect) { walk(); }
+
+/* Main loop, interrupts off: the timer is set once the next move is near. `then` is a moment of this pass. */
+static void watch(uint32_t then) {
+    const board_moves *list = plan;
+    if (list->next == list->used || (TIMSK1 & (1 << OCIE1A))) return;
+    uint32_t at = list->move[list->next].at;
+    int32_t left = (int32_t)(at - then) - (uint16_t)(TCNT1 - (uint16_t)then);
+    if (left > NEAR) return;
+    TIMSK1 = 1 << TOIE1 | 1 << OCIE1A; /* stays, unless walk() finds nothing more that is near */
+    if (left > SETTLE) {
+        OCR1A = (uint16_t)at;
+        TIFR1 = 1 << OCF1A;
+        if ((int16_t)((uint16_t)at - TCNT1) > SETTLE) return;
+    }
+    walk();
+}
+
+/* Any edge of A or B is one step, forward or back; a jump over two counts as none. */
+static inline __attribute__((always_inline)) void encoder_edge(void) {
+    uint8_t phase = PIND & (3u << PIND2), was = encoder_phase, changed = phase ^ was;
+    uint16_t stamp = TCNT1, count = encoder_count;
     encoder_phase = phase;
-    if (moved == 0) return;
-    encoder_count += moved;
-    encoder_ticks = ticks32();
+    if (changed == 0 || changed == (3u << PIND2)) return;
+    if (((uint8_t)(phase >> 1) ^ was) & (1u << PIND2)) count--;
+    else count++; /* forward: B becomes what A was */
+    encoder_count = count;
+    encoder_stamp = stamp - ENTRY;
+    if (is_parked && moves_reached(count, parked.count)) {
+        is_parked = false;
+        move_outputs(parked.on, parked.off);
+    }
 }
 
 ISR(INT0_vect) { encoder_edge(); }
@@ -87,13 +163,45 @@ ISR(USART_UDRE_vect) {
     tx_tail = (uint8_t)((tx_tail + 1u) % TX_SIZE);
 }
 
-static void receive(uint64_t now_us) {
-    uint8_t bytes[CHUNK], n = 0;
-    while (rx_tail != rx_head && n < CHUNK) {
-        bytes[n++] = rx[rx_tail];
-        rx_tail = (uint8_t)((rx_tail + 1u) % RX_SIZE);
+/* What the interrupts have done since the last pass, told to the core in order; returns the time of the copy. */
+static uint64_t look_at_interrupts(void) {
+    static int64_t total;
+    static uint16_t seen;
+    uint16_t count = 0, stamp = 0;
+    uint8_t head = 0;
+    uint64_t now = 0;
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) {
+        count = encoder_count;
+        stamp = encoder_stamp;
+        head = done_head;
+        now = ticks();
     }
-    if (n > 0) sc_receive(&core, bytes, n, now_us);
+    for (; done_tail != head; done_tail = (done_tail + 1u) % MOVES_LOG)
+        sc_moved(&core, done[done_tail].on, done[done_tail].off, (now - (uint16_t)((uint16_t)now - done[done_tail].stamp)) >> 1);
+    if (count != seen) {
+        total += (int16_t)(count - seen);
+        seen = count;
+        sc_encoder(&core, (now - (uint16_t)((uint16_t)now - stamp)) >> 1, total);
+    }
+    return now >> 1;
+}
+
+/* What has come, up to the end of one frame; the clock is read behind the bytes, or the host's clock bound would not hold. */
+static uint64_t receive(void) {
+    uint8_t bytes[CHUNK], n;
+    uint64_t now;
+    bool whole = false;
+    do {
+        for (n = 0; rx_tail != rx_head && n < CHUNK && !whole;) {
+            uint8_t byte = rx[rx_tail];
+            rx_tail = (uint8_t)((rx_tail + 1u) % RX_SIZE);
+            whole = byte == 0 && core.rx_any;
+            bytes[n++] = byte;
+        }
+        now = look_at_interrupts();
+        sc_receive(&core, bytes, n, now);
+    } while (n == CHUNK && !whole);
+    return now;
 }
 
 static void transmit(void) {
@@ -105,38 +213,37 @@ static void transmit(void) {
     UCSR0B |= 1 << UDRIE0;
 }
 
-/* The clock is read after the copy is taken (a later edge would lie in the future) and before anything slow. */
-static uint64_t look_at_encoder(void) {
-    static int64_t total;
-    static int32_t seen;
-    int32_t count = 0;
-    uint32_t changed = 0;
-    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) {
-        count = encoder_count;
-        changed = encoder_ticks;
-    }
-    uint64_t now_ticks = ticks_now();
-    if (count == seen) return now_ticks >> 1;
-    total += count - seen;
-    seen = count;
-    sc_encoder(&core, (now_ticks - (uint32_t)((uint32_t)now_ticks - changed)) >> 1, total);
-    return now_ticks >> 1;
-}
-
-static void look_at_inputs(uint64_t now_us) {
+static void look_at_inputs(uint64_t at_us) {
     static uint8_t seen;
     uint8_t now = PINC & ((1 << INPUTS) - 1), changed = now ^ seen;
     for (uint8_t pin = 0; pin < INPUTS; pin++)
-        if (changed & (1 << pin)) sc_set_input(&core, pin, (now >> pin) & 1u, now_us);
+        if (changed & (1 << pin)) sc_set_input(&core, pin, (now >> pin) & 1u, at_us);
     seen = now;
 }
 
-static void drive(void) {
+/* The core's outputs to the pins and its plan to the timer. Not while the timer has moved something the core has not heard
+ * of: then the next pass does it. Disarmed is off at once. */
+static void drive(uint64_t at_us) {
     const uint8_t gates = (1 << GATES) - 1;
-    uint8_t levels = (uint8_t)sc_levels(&core) & gates;
+    uint8_t wanted = (uint8_t)sc_outputs(&core), levels = (uint8_t)(sc_levels(&core) ^ wanted) & gates;
+    board_moves *next = plan == &plans[0] ? &plans[1] : &plans[0];
+    uint8_t driven = sc_configured(&core) ? gates | (1 << PERMIT_PIN) : 0, pins = wanted;
+    bool at_once = !sc_armed(&core);
     if (sc_permit(&core)) levels |= 1 << PERMIT_PIN;
-    PORTB = levels;
-    DDRB = sc_configured(&core) ? gates | (1 << PERMIT_PIN) : 0;
+    pins ^= levels;
+    moves_plan(next, &core, GATES, at_us, (uint32_t)at_us * SC_TICKS_PER_US);
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) {
+        if (done_tail == done_head || at_once) {
+            PORTB = pins;
+            DDRB = driven;
+            acting = wanted;
+            inactive_levels = levels;
+            is_parked = false;
+            plan = next;
+            TIMSK1 = 1 << TOIE1;
+        }
+        watch((uint32_t)at_us * SC_TICKS_PER_US);
+    }
 }
 
 static void start(void) {
@@ -154,7 +261,7 @@ static void start(void) {
     EICRA = (1 << ISC00) | (1 << ISC10); /* any edge */
     EIMSK = (1 << INT0) | (1 << INT1);
     PORTC = 1; /* an E-stop input that is not wired reads as pressed */
-    encoder_phase = (PIND >> PIND2) & 3u;
+    encoder_phase = PIND & (3u << PIND2);
     wdt_enable(WDTO_250MS);
     sei();
 }
@@ -162,15 +269,16 @@ static void start(void) {
 int main(void) {
     start();
     for (;;) {
-        uint64_t now_us = look_at_encoder();
-        look_at_inputs(now_us);
-        sc_tick_gates(&core, now_us);
-        drive();
-        receive(now_us);
-        sc_tick(&core, now_us);
-        drive();
+        GPIOR0++; /* a pass, for whoever watches in a simulator */
+        uint64_t now = look_at_interrupts();
+        look_at_inputs(now);
+        sc_tick_gates(&core, now);
+        drive(now);
+        now = receive();
+        if (!sc_armed(&core)) drive(now); /* STOP does not wait for a pass */
+        sc_tick(&core, now);
         transmit();
-        if (timer_ran) {
+        if (timer_ran && !stalled) {
             timer_ran = false;
             wdt_reset();
         }

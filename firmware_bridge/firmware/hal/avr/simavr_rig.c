@@ -9,7 +9,7 @@
 #include <simavr/sim_avr.h>
 #include <simavr/sim_elf.h>
 
-enum { BUFFER = 1 << 16, EDGES = 1 << 12, BYTE_US = 40 };
+enum { BUFFER = 1 << 16, EDGES = 1 << 12, BYTE_US = 40, TIMER1_CONTROL_B = 0x81, PASSES = 0x3E };
 
 typedef struct {
     avr_t *avr;
@@ -21,8 +21,10 @@ typedef struct {
     } edge[EDGES];
     uint32_t edges;
     int64_t encoder_count;
-    uint64_t next_step;
+    uint64_t next_step, first_step, timer_begun;
     uint16_t lowest_stack;
+    uint8_t passes;
+    uint64_t pass_begun, longest_pass, pass_count;
     avr_irq_t *uart_in, *encoder[2];
 } rig;
 
@@ -77,10 +79,20 @@ static void step_encoder(rig *r) {
 /* Runs until `cycle`; the encoder makes one count every `count_cycles` (0: it stands). Returns simavr's state. */
 int rig_run(rig *r, uint64_t cycle, uint32_t count_cycles) {
     int state = cpu_Running;
-    if (count_cycles != 0 && r->next_step < r->avr->cycle) r->next_step = r->avr->cycle + count_cycles;
+    if (count_cycles != 0 && r->next_step < r->avr->cycle) {
+        r->next_step = r->avr->cycle + count_cycles;
+        if (r->encoder_count == 0) r->first_step = r->next_step;
+    }
     while (r->avr->cycle < cycle && state != cpu_Done && state != cpu_Crashed) {
         state = avr_run(r->avr);
+        if (r->avr->data[PASSES] != r->passes) {
+            uint64_t took = r->avr->cycle - r->pass_begun;
+            r->passes = r->avr->data[PASSES];
+            r->pass_begun = r->avr->cycle;
+            if (r->pass_count++ > 0 && took > r->longest_pass) r->longest_pass = took;
+        }
         uint16_t stack = (uint16_t)(r->avr->data[R_SPL] | r->avr->data[R_SPH] << 8);
+        if (r->timer_begun == 0 && r->avr->data[TIMER1_CONTROL_B] != 0) r->timer_begun = r->avr->cycle;
         if (stack > 0x100 && stack < r->lowest_stack) r->lowest_stack = stack;
         if (r->in_sent < r->in_used && r->avr->cycle >= r->next_byte) {
             avr_raise_irq(r->uart_in, r->in[r->in_sent++]);
@@ -96,6 +108,10 @@ int rig_run(rig *r, uint64_t cycle, uint32_t count_cycles) {
 
 uint64_t rig_cycle(const rig *r) { return r->avr->cycle; }
 int64_t rig_count(const rig *r) { return r->encoder_count; }
+uint64_t rig_first_step(const rig *r) { return r->first_step; }   /* when the encoder made its first count */
+uint64_t rig_timer_begun(const rig *r) { return r->timer_begun; } /* when the device's microseconds began */
+uint64_t rig_longest_pass(const rig *r) { return r->longest_pass; }
+uint64_t rig_passes(const rig *r) { return r->pass_count; }
 uint32_t rig_lowest_stack(const rig *r) { return r->lowest_stack; }
 
 uint32_t rig_hear(rig *r, uint8_t *out, uint32_t max) {
