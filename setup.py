@@ -14,7 +14,7 @@ FIRMWARE = Path("firmware_bridge/firmware")
 
 def core() -> Extension:
     sources = sorted([*FIRMWARE.glob("core/*.c"), *FIRMWARE.glob("hal/posix/*.c")])
-    headers = sorted([*FIRMWARE.glob("core/*.h"), *FIRMWARE.glob("hal/posix/*.h")])
+    headers = sorted([*FIRMWARE.glob("core/*.h"), *FIRMWARE.glob("hal/*/*.h")])
     firmware_hash = crc32(b"".join(path.read_bytes() for path in sorted(FIRMWARE.glob("core/*.[ch]"))))
     return Extension(
         "firmware_bridge.firmware._core",

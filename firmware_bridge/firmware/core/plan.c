@@ -108,8 +108,10 @@ static void begin_moved(sc_core *core, uint8_t gate, const sc_now *now) {
 }
 
 /* The timer turned a gate off: whoever wanted it longer has lost the belt, or came too late to be heard. */
-static void end_moved(sc_core *core, uint8_t gate, const sc_now *now) {
-    bool held_out = now->now_us >= core->gate[gate].on_us + core->config.gate[gate].max_hold_us;
+static void end_moved(sc_core *core, uint8_t gate, const sc_now *then) {
+    sc_now strict = sc_now_at(core, then->now_us);
+    bool held_out = then->now_us >= core->gate[gate].on_us + core->config.gate[gate].max_hold_us;
+    const sc_now *now = held_out ? &strict : then; /* at maximum hold the belt may be standing */
     for (uint16_t i = core->queued; i > 0; i--) {
         sc_command *command = &core->queue[i - 1];
         if (!concerns(command, gate) || !(command->begun & sc_bit(gate))) continue;
@@ -121,6 +123,7 @@ static void end_moved(sc_core *core, uint8_t gate, const sc_now *now) {
 }
 
 void sc_moved(sc_core *core, uint32_t on, uint32_t off, uint64_t at_us) {
+    if (!core->armed) return; /* disarmed meanwhile: the HAL turns everything off with the next plan */
     sc_now now = sc_then_at(core, at_us);
     sc_mask acting = (sc_mask)((core->on | on) & ~off), changed = core->on ^ acting;
     for (uint8_t g = 0; g < core->config.gates; g++) {

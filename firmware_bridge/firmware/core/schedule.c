@@ -73,6 +73,7 @@ static bool begin_gate(sc_core *core, sc_command *command, uint8_t gate, const s
         return true;
     }
     if (command->mode == MODE_COUNT && now->rate_q32 == 0) return true; /* a standing belt begins and expires nothing */
+    if (core->on & sc_bit(gate)) edge.late_us = 0; /* on already, for another command */
     if (edge.late_us > core->config.max_late_us) return false;
     if (!sc_gate_may_open(core, gate, now->now_us)) {
         uint64_t too_late_us = now->now_us + core->config.max_late_us - edge.late_us + 1u;

@@ -32,8 +32,10 @@ CONFIG = DeviceConfig(
 class Rig:
     """Moments are milliseconds since the device's boot; the belt moves by `position_of(ms)` counts."""
 
-    def __init__(self, config: DeviceConfig = CONFIG, clock: DeviceClock | None = None) -> None:
-        self.device = VirtualDevice(clock=clock)
+    def __init__(
+        self, config: DeviceConfig = CONFIG, clock: DeviceClock | None = None, device: VirtualDevice | None = None
+    ) -> None:
+        self.device = device or VirtualDevice(clock=clock)
         self.config = config
         self.position_of: Callable[[float], float] = lambda ms: ms * COUNTS_PER_MS
         self.now_ns = self.device.clock.boot_ns
