@@ -26,6 +26,7 @@ from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, rea
 from training.distributed import join_world, leave_world
 from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
 from training.frozen import Features, choose_l2, fit_head, set_head
+from training.mixing import Weights, choose_mix
 from training.predictions import write_predictions
 from training.recipes import Recipe, read_recipe
 from training.report import write_report
@@ -104,7 +105,29 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
         run.log({"event": "head"} | found["head"] | watched(model, pictures, run))
     if recipe.kind == "frozen":
         return model, found
-    return fit(run, pictures, Plan(model, job.resume, watch)), found
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    tuned = fit(run, pictures, Plan(model, job.resume, watch))
+    return tuned, found | mixed_in(run, pictures, tuned, before, best)
+
+
+def mixed_in(
+    run: Run, pictures: Pictures, tuned: nn.Module, before: Weights, best: "BestOnTest | None"
+) -> dict[str, Any]:
+    """Some of the weights before fine-tuning go back in: as much as the held-out blocks (or the paper's TEST) want."""
+    shares, holdout = run.recipe.tuned_share, pictures.holdout
+
+    def loss(model: nn.Module) -> float:
+        if holdout is None:
+            return -best.look(run.recipe.epochs, model) if best else 0.0
+        return metrics.log_loss(predict(model, holdout, run.recipe.input_px, run.device), holdout.labels)
+
+    if shares == (1.0,):
+        return {}
+    mix = choose_mix(tuned, before, shares, loss)
+    found = {"mix": {"tuned_share": mix.tuned_share, "tried": [list(row) for row in mix.tried]}}
+    if run.world.leads:
+        run.log({"event": "mix"} | found["mix"] | watched(tuned, pictures, run))
+    return found
 
 
 class BestOnTest:
@@ -117,7 +140,7 @@ class BestOnTest:
         if resume and self._accuracies.exists():
             self.accuracies = json.loads(self._accuracies.read_text())
 
-    def look(self, epoch: int, model: nn.Module) -> None:
+    def look(self, epoch: int, model: nn.Module) -> float:
         logits = predict(model, self._test, self._run.recipe.input_px, self._run.device)
         accuracy = float((logits.argmax(axis=1) == self._test.labels).mean())
         if accuracy > max(self.accuracies, default=-1.0):
@@ -125,6 +148,7 @@ class BestOnTest:
         self.accuracies.append(accuracy)
         self._accuracies.write_text(json.dumps(self.accuracies))
         self._run.log({"event": "test", "epoch": epoch, "test_accuracy": accuracy})
+        return accuracy
 
     def of(self, model: nn.Module) -> nn.Module:
         """The network with the weights that did best."""

@@ -66,7 +66,7 @@ class Plan:
 
     start: nn.Module | None = None
     resume: bool = False
-    after_epoch: Callable[[int, nn.Module], None] | None = None
+    after_epoch: Callable[[int, nn.Module], object] | None = None
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,10 @@ def test_finetuning_starts_from_the_head_and_moves_everything(
     trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
 ) -> None:
     backbone = trained / "run" / "model.safetensors"
-    result = train(job(tree, recipe_of("finetune"), tmp_path, backbone=str(backbone), epochs=1))
+    recipe = Path(recipe_of("finetune"))
+    recipe.write_text(recipe.read_text() + "tuned_share = [0.5, 1.0]\n")
+    result = train(job(tree, str(recipe), tmp_path, backbone=str(backbone), epochs=1))
+    assert [share for share, _ in result["training"]["mix"]["tried"]] == [1.0, 0.5]
     before, after = load_file(backbone), load_file(tmp_path / "run" / "model.safetensors")
     assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
     assert result["test"]["accuracy"]["value"] >= 0.9
