@@ -30,7 +30,7 @@ def table(folder: Path) -> str:
     whole = [(name, run) for name, run in runs if "accuracy" in run.get("test", {}) and "recipe" in run["training"]]
     lines = [HEAD, "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(row(name, run)) + " |" for name, run in whole]
-    return "\n".join([*lines, "", *seeds([run for _, run in whole])]) + "\n"
+    return "\n".join([*lines, "", *seeds([run for _, run in whole]), *set_aside(folder / "tried")]) + "\n"
 
 
 def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
@@ -66,6 +66,18 @@ def seeds(runs: list[dict[str, Any]]) -> list[str]:
         views = [run["test_views"]["accuracy"]["value"] for run in group if run.get("test_views")]
         lines.append(text + (f"; over views {spread(views)}" if len(views) == len(group) else ""))
     return ["## Over seeds", "", *lines] if lines else []
+
+
+def set_aside(folder: Path) -> list[str]:
+    """Earlier recipes that were measured and not kept, each with the reason that lies in its why.txt."""
+    lines = []
+    for path in sorted(folder.glob("*/metrics.json")):
+        run, why = json.loads(path.read_text()), path.with_name("why.txt")
+        views = run.get("test_views") or {}
+        over_views = f", over views {interval(views['accuracy'])}" if views else ""
+        reason = why.read_text().strip() if why.exists() else "no reason recorded"
+        lines.append(f"* {path.parent.name}: TEST {interval(run['test']['accuracy'])}{over_views}. {reason}")
+    return ["", "## Tried and not kept", "", *lines] if lines else []
 
 
 def spread(values: list[float]) -> str:

@@ -46,6 +46,16 @@ def test_every_run_is_a_row_and_seeds_of_one_command_are_summed_up(tmp_path: Pat
     assert "2 seeds: 91.00% ± 1.41" in text
 
 
+def test_what_was_not_kept_is_told_with_its_reason(tmp_path: Path) -> None:
+    write(tmp_path, "a", result(1, 0.9))
+    (tmp_path / "tried").mkdir()
+    write(tmp_path / "tried", "slow", result(1, 0.91))
+    (tmp_path / "tried" / "slow" / "why.txt").write_text("Folds preferred another.\n")
+    text = table(tmp_path)
+    assert "* slow: TEST 91.00% [90.00%, 92.00%]. Folds preferred another." in text
+    assert "2 seeds" not in text
+
+
 @pytest.mark.parametrize(
     ("facts", "line"),
     [
