@@ -42,6 +42,7 @@ _FUNCTIONS: Final[dict[str, tuple[object, tuple[object, ...]]]] = {
     "sc_waiting": (c_uint32, (_CORE,)),
     "sc_edges_lost": (c_uint32, (_CORE,)),
     "lockstep_advance": (c_uint32, (_CORE, c_uint64, c_uint64, c_double, c_double)),
+    "sc_output_differs": (None, (_CORE, c_uint32, c_uint64)),
     "sc_moved": (None, (_CORE, c_uint32, c_uint32, c_uint64)),
     "timer_board_size": (c_uint32, ()),
     "timer_board_init": (None, (c_void_p, c_uint32)),

@@ -1,7 +1,7 @@
 /* Armed or not, and why: arming, lease, permit, E-stop, faults. The only file that arms; everything may disarm. */
 #include "internal.h"
 
-enum { ENCODER_SILENT_US = 250000 };
+enum { ENCODER_SILENT_US = 250000, DIFFERS_US = 2000 };
 
 static const uint32_t US_PER_MS = 1000;
 
@@ -47,10 +47,10 @@ sc_error sc_clear_fault(sc_core *core) {
     return ERROR_NONE;
 }
 
-static void fault(sc_core *core, uint16_t bit, uint64_t now_us) {
+static void fault(sc_core *core, uint16_t bit, uint8_t gate, uint64_t now_us) {
     core->faults |= bit;
     uint64_t count = (uint64_t)core->encoder.count;
-    sc_event_push(core, (sc_event){.kind = EVENT_FAULT, .on = now_us, .off = count, .extra = bit});
+    sc_event_push(core, (sc_event){.kind = EVENT_FAULT, .id = gate, .on = now_us, .off = count, .extra = bit});
     sc_disarm_now(core, DISARM_FAULT, now_us);
 }
 
@@ -64,7 +64,16 @@ static bool encoder_silent(const sc_core *core, uint64_t now_us) {
 void sc_control_tick(sc_core *core, uint64_t now_us) {
     if (!core->armed) return;
     if (now_us >= core->lease_until_us) sc_disarm_now(core, DISARM_LEASE, now_us);
-    else if (encoder_silent(core, now_us)) fault(core, FAULT_ENCODER_SILENT, now_us);
+    else if (encoder_silent(core, now_us)) fault(core, FAULT_ENCODER_SILENT, 0, now_us);
+}
+
+/* A pin may take a moment to follow; one that does not is stuck, shorted or not ours. */
+void sc_output_differs(sc_core *core, uint32_t gates, uint64_t now_us) {
+    if (gates == 0 || (core->faults & FAULT_OUTPUT) || !sc_configured(core)) core->differs_since_us = now_us;
+    if (now_us - core->differs_since_us < DIFFERS_US) return;
+    uint8_t gate = 0;
+    while (!(gates >> gate & 1u)) gate++;
+    fault(core, FAULT_OUTPUT, gate, now_us);
 }
 
 void sc_set_input(sc_core *core, uint8_t pin, uint8_t level, uint64_t now_us) {

@@ -67,7 +67,7 @@ typedef enum {
     EVENT_FAULT
 } sc_event_kind;
 
-enum { FAULT_ENCODER_SILENT = 1 };
+enum { FAULT_ENCODER_SILENT = 1, FAULT_OUTPUT = 2 };
 
 typedef struct {
     uint8_t safe_level;
@@ -145,7 +145,7 @@ struct sc_core {
     uint64_t lease_until_us;
     uint32_t lease_counter;
     bool lease_seen, belt_running;
-    uint64_t belt_running_since_us;
+    uint64_t belt_running_since_us, differs_since_us;
 
     uint32_t session;
     uint16_t crc_errors, foreign;

@@ -40,6 +40,9 @@ SC_API void sc_link_reset(sc_core *core);
 SC_API void sc_encoder(sc_core *core, uint64_t at_us, int64_t count);
 /* An input changed: see SC_PIN_*; other pins are only reported. */
 SC_API void sc_set_input(sc_core *core, uint8_t pin, uint8_t level, uint64_t now_us);
+/* What the HAL reads back from its pins: the gates whose level is not the commanded one, 0 for none; to be said every pass. What
+ * differs for 2 ms is a latched fault: everything off, disarmed. */
+SC_API void sc_output_differs(sc_core *core, uint32_t gates, uint64_t now_us);
 /* Does everything that is due. */
 SC_API void sc_tick(sc_core *core, uint64_t now_us);
 /* The part of sc_tick that moves outputs, for a slow machine that wants to drive its pins before it talks. */

@@ -335,3 +335,41 @@ def test_unknown_types_and_wrong_lengths_are_answered_and_change_nothing(rig: Ri
     for kind, payload, error in [(0x60, b"", ERROR_TYPE), (0x00, b"", ERROR_TYPE), (0x0A, b"x", ERROR_ARGUMENT)]:
         assert rig.send_frame(kind, payload) == [wire.Ack(kind, rig.seq, error)]
     assert rig.device.armed
+
+
+def says_differs(rig: Rig, gates: int, until_ms: float) -> None:
+    """The HAL's readback, once a millisecond."""
+    while rig.now_ms < until_ms:
+        rig.run(rig.now_ms + 1, step_ms=1)
+        rig.device._c.sc_output_differs(rig.device._core, gates, round(rig.now_ms * 1000))
+
+
+def test_an_output_that_does_not_follow_is_a_latched_fault_that_names_its_gate(rig: Rig) -> None:
+    queue_three(rig)
+    says_differs(rig, 0, rig.now_ms + 3)
+    says_differs(rig, 0b100, rig.now_ms + 3)
+    assert rig.device.outputs() == 0
+    says_differs(rig, 0b100, rig.now_ms + 10)
+    assert_all_reported(rig, DisarmReason.FAULT)
+    assert [(e.id, e.extra) for e in rig.events if e.kind == wire.EVENT_FAULT] == [(2, 2)]
+    assert rig.arm() == ERROR_FAULT
+    says_differs(rig, 0, rig.now_ms + 1)
+    assert rig.answer(wire.ClearFault(), wire.Ack).error == 0
+    assert rig.arm() == 0
+
+
+def test_a_pin_may_take_a_moment_to_follow(rig: Rig) -> None:
+    says_differs(rig, 0, rig.now_ms + 1)
+    for _ in range(20):
+        says_differs(rig, 0b1, rig.now_ms + 1)
+        says_differs(rig, 0, rig.now_ms + 1)
+    assert rig.device.armed
+    assert rig.lease().faults == 0
+
+
+def test_before_a_configuration_the_pins_are_not_ours_and_differ_from_nothing() -> None:
+    rig = Rig()
+    rig.run(1)
+    rig.hello()
+    says_differs(rig, 0b1111, 50)
+    assert rig.lease().faults == 0

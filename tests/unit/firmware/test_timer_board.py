@@ -1,8 +1,9 @@
-"""A board whose main loop is slow and whose timer interrupt moves the outputs: what the AVR does, where every microsecond is known."""
+"""A slow main loop and a timer interrupt that moves the outputs: what the AVR does, where every microsecond is known."""
 
 import ctypes
 import math
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -123,7 +124,7 @@ def test_the_minimum_gap_delays_within_max_late() -> None:
     assert rig.divert_time(2, 0b1, 258.2, 300) in (0, 4)
     rig.run(400)
     pulses = rig.pulses()
-    assert all(b[0] - a[1] >= 4.0 for a, b in zip(pulses, pulses[1:], strict=False))
+    assert all(b[0] - a[1] >= 4.0 for a, b in pairwise(pulses))
 
 
 @pytest.mark.parametrize("message", [wire.Stop(), wire.Disarm()], ids=lambda m: type(m).__name__)

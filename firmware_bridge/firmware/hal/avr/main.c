@@ -221,6 +221,13 @@ static void look_at_inputs(uint64_t at_us) {
     seen = now;
 }
 
+/* The pins as they are against the latch, of those we drive. */
+static void read_back(uint64_t at_us) {
+    uint8_t differs = 0;
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) { differs = (PINB ^ PORTB) & DDRB; }
+    sc_output_differs(&core, differs & ((1 << GATES) - 1), at_us);
+}
+
 /* The core's outputs to the pins and its plan to the timer. Not while the timer has moved something the core has not heard
  * of: then the next pass does it. Disarmed is off at once. */
 static void drive(uint64_t at_us) {
@@ -272,6 +279,7 @@ int main(void) {
         GPIOR0++; /* a pass, for whoever watches in a simulator */
         uint64_t now = look_at_interrupts();
         look_at_inputs(now);
+        read_back(now);
         sc_tick_gates(&core, now);
         drive(now);
         now = receive();
