@@ -48,8 +48,7 @@ def test_it_fires_time_and_count_windows_each_once_at_its_gate(board: Board) -> 
             command = wire.Divert(n, 1 << n % 4, wire.MODE_COUNT, sample.belt_count + 1000, sample.belt_count + 1400)
         else:
             command = wire.Divert(n, 1 << n % 4, wire.MODE_TIME, sample.at_us + 100_000, sample.at_us + 140_000)
-        board.send(command)
-        answer = board.until(wire.Answer)
+        answer = board.send_until(command, wire.Answer)
         assert isinstance(answer, wire.Answer)
         assert (answer.command_id, answer.answer) == (n, 0)
         accepted[n] = n % 4
