@@ -38,7 +38,7 @@ coverage: install
 	$(MAKE) -C firmware_bridge/firmware coverage
 
 fuzz: install
-	$(MAKE) -C firmware_bridge/firmware fuzz FOR=$(FOR) SEED=$(SEED)
+	$(MAKE) -C firmware_bridge/firmware fuzz FOR=$(FOR) SEED=$(SEED) FRAMES=$(or $(FRAMES),0)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -4,7 +4,9 @@ import re
 import sys
 
 LINES, BRANCHES = 100.0, 95.0
-FILE = re.compile(r"File '(.*)'\nLines executed:([\d.]+)% of (\d+)\n(?:Branches executed:.*\nTaken at least once:([\d.]+)% of (\d+))?")
+FILE = re.compile(
+    r"File '(.*)'\nLines executed:([\d.]+)% of (\d+)\n(?:Branches executed:.*\nTaken at least once:([\d.]+)% of (\d+))?"
+)
 
 
 def main() -> int:
@@ -19,7 +21,9 @@ def main() -> int:
         print(f"{path:24} lines {float(lines):6.2f} %   branches {float(share or 100):6.2f} % of {n or 0}")
     whole = 100 * taken / max(branches, 1)
     good = all_lines and whole >= BRANCHES
-    print(f"core: {'every' if all_lines else 'NOT every'} line, {whole:.1f} % of {branches:.0f} branches; {'ok' if good else 'BELOW THE LIMITS'}")
+    print(
+        f"core: {'every' if all_lines else 'NOT every'} line, {whole:.1f} % of {branches:.0f} branches; {'ok' if good else 'BELOW THE LIMITS'}"
+    )
     return 0 if good else 1
 
 

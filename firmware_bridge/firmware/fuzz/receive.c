@@ -1,6 +1,6 @@
 /* Throws bytes, well-formed frames, time and counts at the core and checks what must always hold.
  *
- * With clang it is a libFuzzer target. With any compiler it runs by itself: receive 60s|10m|8h [SEED] plays random scripts, most
+ * With clang it is a libFuzzer target. With any compiler it runs by itself: receive 60s|10m|8h [SEED [FRAMES]] plays random scripts, most
  * of them of well-formed frames with hostile contents, the rest mutated frames that must not be taken. White-box. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,46 +201,79 @@ static uint32_t chance(void) {
     return (uint32_t)(state >> 33);
 }
 
-/* A STOP frame damaged in 1 to 6 places must not stop. Returns 1 when it was taken nevertheless. */
-static uint64_t mutated_frames(uint32_t n) {
+static script fresh(void) {
     static uint64_t memory[sizeof(sc_core) / 8 + 1];
     script s = {.core = (sc_core *)memory};
-    uint8_t good[SC_FRAME + 4], bad[SC_FRAME + 4];
-    uint64_t taken = 0;
     sc_init(s.core, 1, 2, SC_RESET_POWER, 8, 1);
     greet_and_configure(&s);
     arm(&s);
+    return s;
+}
+
+/* A STOP frame damaged in 1 to 6 places must not stop. Returns how often it was taken nevertheless. */
+static uint64_t mutated_frames(uint32_t n) {
+    script s = fresh();
+    uint8_t good[SC_FRAME + 4], bad[SC_FRAME + 4];
+    uint64_t taken = 0;
     uint32_t length = make_frame(STOP, SESSION, good, 0, good);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n;) {
         memcpy(bad, good, length);
         for (uint32_t flips = 1 + chance() % 6u; flips > 0; flips--) bad[1 + chance() % (length - 2)] ^= (uint8_t)(1u << chance() % 8u);
         if (memcmp(bad, good, length) == 0) continue;
         sc_receive(s.core, bad, length, 0);
         if (!s.core->armed) taken++, arm(&s);
         s.core->tx_used = 0;
+        i++;
     }
     return taken;
 }
 
+/* Random bytes between zeros: each must be counted as broken. Returns how many were not. */
+static uint64_t random_frames(uint32_t n) {
+    script s = fresh();
+    uint8_t bytes[SC_FRAME + 4];
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t length = 1 + chance() % SC_FRAME;
+        for (uint32_t k = 0; k < length; k++) bytes[k] = (uint8_t)(1 + chance() % 255u);
+        bytes[length] = 0;
+        s.core->crc_errors = 0;
+        sc_receive(s.core, bytes, length + 1, 0);
+        if (s.core->crc_errors != 1) taken++;
+        s.core->tx_used = 0;
+    }
+    return taken;
+}
+
+static void random_script(void) {
+    static uint8_t bytes[SCRIPT_BYTES];
+    for (uint32_t i = 0; i < SCRIPT_BYTES; i++) bytes[i] = (uint8_t)chance();
+    (void)LLVMFuzzerTestOneInput(bytes, 1 + chance() % SCRIPT_BYTES);
+}
+
 int main(int argc, char **argv) {
+    enum { AT_ONCE = 2000 };
     char *unit = "";
     double seconds = argc > 1 ? strtod(argv[1], &unit) : 10.0;
     seconds *= *unit == 'h' ? 3600.0 : *unit == 'm' ? 60.0 : 1.0;
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    uint64_t scripts = 0, mutated = 0, taken = 0;
+    uint64_t wanted = argc > 3 ? strtoull(argv[3], NULL, 10) : 0; /* frames of each kind; then the time does not count */
+    uint64_t scripts = 0, frames = 0, taken = 0;
+    double took;
     struct timespec begun, now;
     clock_gettime(CLOCK_MONOTONIC, &begun);
     do {
-        static uint8_t bytes[SCRIPT_BYTES];
-        for (uint32_t i = 0; i < SCRIPT_BYTES; i++) bytes[i] = (uint8_t)chance();
-        (void)LLVMFuzzerTestOneInput(bytes, 1 + chance() % SCRIPT_BYTES);
+        random_script();
         scripts++;
-        taken += mutated_frames(2000);
-        mutated += 2000;
+        taken += mutated_frames(AT_ONCE) + random_frames(AT_ONCE);
+        frames += AT_ONCE;
         clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((double)(now.tv_sec - begun.tv_sec) < seconds);
-    printf("{\"scripts\":%llu,\"mutated_frames\":%llu,\"false_accepts\":%llu}\n", (unsigned long long)scripts,
-           (unsigned long long)mutated, (unsigned long long)taken);
+        took = (double)(now.tv_sec - begun.tv_sec) + (double)(now.tv_nsec - begun.tv_nsec) * 1e-9;
+    } while (wanted > 0 ? frames < wanted : took < seconds);
+    printf("{\"schema\":\"bridge.fuzz/1\",\"scripts\":%llu,\"mutated_frames\":%llu,\"random_frames\":%llu,\"false_accepts\":%llu,"
+           "\"sanitizer_findings\":0,\"frames_per_s\":%.0f}\n",
+           (unsigned long long)scripts, (unsigned long long)frames, (unsigned long long)frames, (unsigned long long)taken,
+           2.0 * (double)frames / took); /* a finding would have ended the program */
     return taken > 0;
 }
 #endif
