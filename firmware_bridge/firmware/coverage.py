@@ -1,4 +1,4 @@
-"""Reads `gcov -b` on stdin and judges the core's files: every line, 95 % of the branches. One row per file, exit 1 below the limits."""
+"""Reads `gcov -b` on stdin and judges the core: every line, 95 % of the branches. A row per file; exit 1 below the limits."""
 
 import re
 import sys
@@ -21,9 +21,8 @@ def main() -> int:
         print(f"{path:24} lines {float(lines):6.2f} %   branches {float(share or 100):6.2f} % of {n or 0}")
     whole = 100 * taken / max(branches, 1)
     good = all_lines and whole >= BRANCHES
-    print(
-        f"core: {'every' if all_lines else 'NOT every'} line, {whole:.1f} % of {branches:.0f} branches; {'ok' if good else 'BELOW THE LIMITS'}"
-    )
+    verdict = "ok" if good else "BELOW THE LIMITS"
+    print(f"core: {'every' if all_lines else 'NOT every'} line, {whole:.1f} % of {branches:.0f} branches; {verdict}")
     return 0 if good else 1
 
 

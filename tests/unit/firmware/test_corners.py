@@ -170,7 +170,9 @@ def test_any_number_of_gates_from_one_to_all(gates: int) -> None:
 
 def test_a_command_that_comes_while_the_belt_has_dithered_back_waits_for_the_next_count() -> None:
     rig = Rig(config_with(0, opening_delay_us=12_250)).ready()  # 24.5 counts of lead: the edge lies between two counts
-    rig.position_of = lambda ms: min(ms, 238.1) * 2.0 if ms < 239 else 475.2
+    rig.position_of = lambda ms: ms * 2.0 if ms < 239 else 475.2
+    rig.run(238.0)
+    assert rig.device.count == 476
     rig.run(239.5)
     assert rig.device.count == 475
     assert rig.divert_count(1, 0b1, 500, 600) == 0
