@@ -32,6 +32,8 @@ class CameraConfig(Section):
     height_px: int = Field(default=800, ge=64, le=8192)
     fps: float = Field(default=30, gt=0, le=1000)
     exposure_ms: float | None = Field(default=None, gt=0, le=100)
+    gain: float | None = Field(default=None, ge=0, le=100_000)  # in the driver's own units
+    white_balance_k: float | None = Field(default=None, ge=1000, le=20_000)
     travel: Literal["down", "up", "left", "right"] = "down"  # direction of travel in the picture
     mm_per_px: float | None = Field(default=None, gt=0.01, le=10)
     homography: tuple[tuple[float, float, float], ...] | None = None  # px -> mm (along, lateral), rows; beats mm_per_px

@@ -14,7 +14,7 @@ class CameraInfo:
     height_px: int
     fps: float  # nominal
     live: bool  # frames come in their own time; a recording waits to be read
-    stamp: str  # "driver", "grab", "recorded", "simulated": where captured_ns comes from
+    stamp: str  # where captured_ns comes from: "driver", "stream", "grab", "recorded", "simulated"
     warnings: tuple[str, ...] = field(default=())  # settings asked for and refused, in words
 
 
@@ -23,6 +23,9 @@ class Camera(Protocol):
         """Open or reopen the source. Raises CameraError with the remedy."""
 
     def read(self) -> Frame | None:
-        """Block for the next frame (at most about one second). None: a recording has ended. Raises CameraLost."""
+        """Block for the next frame (at most about one second). None: a recording has ended. Raises CameraLost.
+
+        A gap in `frame_id` says how many frames were passed over to get to the newest.
+        """
 
     def close(self) -> None: ...

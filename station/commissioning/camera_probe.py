@@ -14,8 +14,9 @@ import numpy as np
 
 from station.capture.camera import Camera, CameraInfo
 from station.capture.freshness import FrameGuard, Freshness
-from station.capture.opencv_camera import CameraSettings, OpenCVCamera
+from station.capture.opencv_camera import OpenCVCamera
 from station.capture.recorded import RecordedCamera
+from station.capture.settings import CameraSettings
 from station.clock import Clock
 from station.config import CameraConfig
 from station.datatypes import BgrImage, Frame
@@ -88,11 +89,21 @@ def camera_from(source: str, clock: Clock, config: CameraConfig | None = None, *
     camera_id = config.id if config else "camera0"
     live = source.isdecimal() or source.startswith("/dev/") or re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://", source)
     if live:
-        settings = CameraSettings(config.width_px, config.height_px, config.fps, config.exposure_ms) if config else None
-        return OpenCVCamera(camera_id, source, clock, settings)
+        return OpenCVCamera(camera_id, source, clock, _settings(config) if config else None)
     if not Path(source).exists():
         raise CameraError(f"{source}: no such file, folder or device. `station cameras list` shows the cameras here.")
     return RecordedCamera(camera_id, source, clock, paced=paced)
+
+
+def _settings(config: CameraConfig) -> CameraSettings:
+    return CameraSettings(
+        width_px=config.width_px,
+        height_px=config.height_px,
+        fps=config.fps,
+        exposure_ms=config.exposure_ms,
+        gain=config.gain,
+        white_balance_k=config.white_balance_k,
+    )
 
 
 def probe(camera: Camera, clock: Clock, duration_ns: int) -> CameraProbe:

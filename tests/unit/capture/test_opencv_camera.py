@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from station.capture.opencv_camera import CameraSettings, OpenCVCamera
+from station.capture.opencv_camera import OpenCVCamera
+from station.capture.settings import CameraSettings
 from station.clock import ManualClock
 from station.errors import CameraError, CameraLost
 
@@ -26,6 +27,7 @@ class Device:
         self.opened = True
         self.gives = True
         self.released = False
+        self.waiting = 0  # frames in hidden buffers: they are had at once
 
     def isOpened(self) -> bool:  # noqa: N802
         return self.opened
@@ -40,8 +42,12 @@ class Device:
         return self.values.get(prop, 0.0)
 
     def grab(self) -> bool:
-        self.clock.advance_ms(33)
+        self.clock.advance_ms(2 if self.waiting else 33)
+        self.waiting = max(0, self.waiting - 1)
         return self.gives
+
+    def read(self) -> tuple[bool, object]:
+        return self.retrieve() if self.grab() else (False, None)
 
     def retrieve(self) -> tuple[bool, object]:
         return self.gives, np.full((48, 64, 3), 90, np.uint8)
@@ -101,6 +107,85 @@ def test_what_the_camera_refuses_is_said(clock: ManualClock, plug: Callable[...,
         "fps: asked for 60, the camera gives 15",
     )
     assert info.fps == 15
+
+
+def test_fixed_light_is_asked_for_with_its_automatics_off_and_read_back(
+    clock: ManualClock, plug: Callable[..., None]
+) -> None:
+    device = Device(clock, refuses={cv2.CAP_PROP_GAIN: 64.0, cv2.CAP_PROP_AUTO_WB: 1.0})
+    plug(device)
+    settings = CameraSettings(exposure_ms=1.5, gain=8, white_balance_k=4600)
+    info = OpenCVCamera("camera0", "0", clock, settings).open()
+    assert device.values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert device.values[cv2.CAP_PROP_EXPOSURE] == 15
+    assert info.warnings == (
+        "automatic white balance: cannot be switched off; the camera goes on changing it",
+        "gain: asked for 8, the camera gives 64",
+    )
+
+
+def test_of_a_stream_no_light_can_be_asked(clock: ManualClock, plug: Callable[..., None]) -> None:
+    plug(Device(clock))
+    settings = CameraSettings(width_px=64, exposure_ms=1.5, gain=8)
+    info = OpenCVCamera("camera0", "http://camera/", clock, settings).open()
+    assert info.warnings == (
+        "exposure_ms cannot be set on a stream: set it at the camera",
+        "gain cannot be set on a stream: set it at the camera",
+    )
+
+
+def test_what_waits_in_hidden_buffers_is_passed_over(clock: ManualClock, plug: Callable[..., None]) -> None:
+    device = Device(clock)
+    plug(device)
+    camera = OpenCVCamera("camera0", "0", clock)
+    camera.open()
+    device.waiting = 4
+    first = camera.read()
+    assert first is not None
+    assert (first.frame_id, device.waiting) == (1, 0)  # what gathered before the first is nobody's loss
+    clock.advance_ms(200)
+    device.waiting = 4
+    late = camera.read()
+    assert late is not None
+    assert (late.frame_id, device.waiting) == (6, 0)
+    device.waiting = 1
+    in_time = camera.read()
+    assert in_time is not None
+    assert in_time.frame_id == 7
+
+
+def test_a_source_that_never_makes_one_wait_is_not_drained_for_ever(
+    clock: ManualClock, plug: Callable[..., None]
+) -> None:
+    device = Device(clock)
+    plug(device)
+    camera = OpenCVCamera("camera0", "0", clock)
+    camera.open()
+    device.waiting = 1_000_000
+    before_ns = clock.now_ns()
+    assert camera.read() is not None
+    assert clock.now_ns() - before_ns < 2.1 * SECOND
+
+
+def test_a_driver_whose_stamps_stand_still_is_stamped_at_the_grab(
+    clock: ManualClock, plug: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(clock)
+    monkeypatch.setattr(device, "get", lambda prop: 99_990.0 if prop == cv2.CAP_PROP_POS_MSEC else 30.0)
+    plug(device)
+    assert OpenCVCamera("camera0", "0", clock).open().stamp == "grab"
+
+
+@pytest.mark.parametrize(
+    ("fourcc", "stamp"), [pytest.param("h264", "stream", id="video"), pytest.param("MJPG", "grab", id="pictures")]
+)
+def test_a_stream_is_stamped_by_its_own_times_where_it_has_any(
+    clock: ManualClock, plug: Callable[..., None], fourcc: str, stamp: str
+) -> None:
+    device = Device(clock)
+    device.values[cv2.CAP_PROP_FOURCC] = int.from_bytes(fourcc.encode(), "little")
+    plug(device)
+    assert OpenCVCamera("camera0", "http://camera/", clock).open().stamp == stamp
 
 
 def test_frames_are_numbered_and_stamps_rise(clock: ManualClock, plug: Callable[..., None]) -> None:
