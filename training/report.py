@@ -41,7 +41,7 @@ def parts(folder: Path, model: nn.Module, test: Cache, result: dict[str, Any]) -
     yield "<h2>Confusion</h2>" + confusion_table(scores["confusion"]) + class_table(scores)
     yield "<h2>Working points</h2>" + working_points(scores)
     yield "<h2>Blocks of neighbouring files</h2>" + figures.block_accuracy(scores["per_block"])
-    yield "<h2>Predictions</h2><p class=note>Every so-manieth TEST picture. Framed: wrong.</p>"
+    yield "<h2>Predictions</h2><p class=note>TEST pictures at equal steps. Framed: wrong.</p>"
     yield prediction_grid(test, scores.get("grid", ()))
     yield "<h2>Worst errors</h2><p class=note>The surest mistakes first. Red: what spoke for the wrong label.</p>"
     yield from (error_figure(model, row, scores["confusion"]["labels"], test) for row in scores["worst"][:SHOWN])
