@@ -46,11 +46,17 @@ def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
         str(test["n"]),
         facts["protocol"] + chosen,
         str(facts["seed"]),
-        f"{facts['wall_s'] / 60:.1f} min",
+        wall(facts),
         load,
         f"{at['device']}, {at['threads']} threads" if at else "not recorded",
         f"`{command(facts)}`",
     )
+
+
+def wall(facts: dict[str, Any]) -> str:
+    if facts.get("resumed"):
+        return f"over {max(facts['wall_s'], facts['epochs_s']) / 60:.1f} min (resumed)"
+    return f"{facts['wall_s'] / 60:.1f} min"
 
 
 def seeds(runs: list[dict[str, Any]]) -> list[str]:

@@ -70,7 +70,7 @@ def train(job: TrainJob) -> dict[str, Any]:
     model, found = learned(run, pictures, job, best)
     facts = training_facts(job, recipe, pictures) | found
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
-    facts |= {"wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
+    facts |= {"resumed": job.resume, "wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
     if best is not None:
         model, facts = best.of(model), facts | {"test_by_epoch": best.accuracies}
     world.wait()
