@@ -102,6 +102,7 @@ class Screen:
         """End the viewers; the video files that were written."""
         for worker in self._workers:
             worker.stop()
+        self._watch.finish()
         if self._viewers.window is not None:
             self._viewers.window.close()
         if self._viewers.panel is not None:
@@ -111,7 +112,7 @@ class Screen:
     def _step(self) -> None:
         """Show the newest scene; without one, tell the page five times a second that the station lives."""
         self._obey_page()
-        self._watch.step()
+        self._watch.step(self._viewers.panel.restarts if self._viewers.panel is not None else 0)
         scene = self._run.scene.peek()
         if scene is None or scene is self._last:
             self._publish({})
