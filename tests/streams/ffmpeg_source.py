@@ -100,7 +100,7 @@ class FFmpegCamera:
 
     def _paint(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None
-        due = time.monotonic()
+        due = time.monotonic()  # ffmpeg counts pictures and calls it time: what was painted late is made up for
         with contextlib.suppress(OSError, ValueError):
             while not self._stopping.is_set():
                 number = self._next
@@ -110,8 +110,6 @@ class FFmpegCamera:
                 process.stdin.flush()
                 self._next += 0 if self._paused.is_set() else 1
                 due += 1 / FPS
-                if due < time.monotonic() - 0.2:
-                    due = time.monotonic()  # nobody listened; a camera does not make up for pictures it did not take
                 time.sleep(max(0.0, due - time.monotonic()))
         with contextlib.suppress(OSError):
             process.stdin.close()

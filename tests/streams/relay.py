@@ -28,6 +28,7 @@ class Relay:
         self._threads: list[threading.Thread] = []
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
+        self.flows = threading.Event()  # the camera has sent something
         self.stalled = False
         self.flips_per_kb = 0.0
         self.viewers = 0
@@ -97,6 +98,7 @@ class Relay:
                         chunk = camera.recv(CHUNK)
                         if not chunk:
                             break
+                        self.flows.set()
                         self._send(chunk)
             except OSError:
                 self._stopping.wait(0.05)
