@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -51,6 +52,7 @@ def panel_main(listening: socket.socket, pipes: Pipes, settings: Settings) -> No
     """Entry of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the station, which then ends us
     cv2.setNumThreads(1)
+    _call_itself("station-panel")
     for pipe in (pipes.news, pipes.stop):
         os.set_blocking(pipe.fileno(), False)
     asyncio.run(_serve(listening, pipes, settings))
@@ -101,6 +103,12 @@ async def _heartbeat(
         await asyncio.sleep(HEARTBEAT_S)
     await asyncio.sleep(GOODBYE_S)
     server.should_exit = True
+
+
+def _call_itself(name: str) -> None:
+    """So that `ps` and `top` tell the page's process from the station's."""
+    with contextlib.suppress(OSError):  # no Linux
+        Path("/proc/self/comm").write_text(name[:15], encoding="utf-8")
 
 
 def _tell(pipe: Connection, values: dict[str, Any]) -> bool:

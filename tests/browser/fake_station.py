@@ -178,7 +178,7 @@ def main() -> None:
         cameras: dict[str, SeenCamera] = {}
         for number in range(2):
             name = f"camera{number}"
-            cameras[name] = SeenCamera(name, now_ns, name not in changes.get("lost", ()), 29.9, 2 * number)
+            cameras[name] = SeenCamera(name, now_ns, name not in changes.get("lost", ()), fps=29.9, dropped=2 * number)
             if name in panel.watched and not changes.get("freeze"):
                 frames[name], seen = draw(now_ns, number)
                 captured_ns = time.monotonic_ns()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import FakeStation, SlowLink, until
+from tests.browser.conftest import FakeStation, until
+from tests.tools.slow_link import SlowLink
 
 OpenPage = Callable[..., Any]
 
@@ -181,7 +182,7 @@ def test_a_silent_network_is_noticed_without_tcp(
 ) -> None:
     link = slow_link(station.port, 5_000_000)
     page = open_page(station.url.replace(str(station.port), str(link.port)))
-    link._pause_s = 1e6  # everything is swallowed, nothing is closed
+    link.swallow()
     assert wait_for_banner(page, "NO CONNECTION", 2.2) < 2.2
 
 
@@ -190,10 +191,8 @@ def test_a_silent_network_is_noticed_without_tcp(
 
 def test_stop_is_immediate_and_asks_nothing(station: FakeStation, open_page: OpenPage) -> None:
     page = open_page(station.url)
-    begun_ns = time.monotonic_ns()
     page.locator("#stop").click()
-    stopped = station.wait_for(lambda said: "stop" in said)
-    assert (stopped["stop"] - begun_ns) / 1e6 < 1500
+    station.wait_for(lambda said: "stop" in said)  # how soon: tests.tools.page, by the device's own record
     assert not page.locator("dialog[open]").count()
     until(page, "document.getElementById('stop-note').innerText.includes('received')")
 

@@ -1,177 +1,76 @@
-"""Somebody who looks at a station's page and notes what it says: through its two sockets, or in a real browser.
+"""A viewer without a browser: takes pictures from /ws/live, acknowledges each (or never), and tells how old they were.
 
-`SocketViewer` speaks as the page does (state, and pictures that it acknowledges) and judges by the page's own rules what an
-operator would read; `BrowserViewer` opens the page in Chromium and takes down the words on the screen. Shared by the tools
-beside this file; no tool by itself.
+    python -m tests.tools.page_viewer http://127.0.0.1:8384/ --for 10 [--stalled]
+
+Must run on the station's machine: ages are read on its monotonic clock. One JSON object on stdout.
 """
 
-import contextlib
+import argparse
+import asyncio
 import json
-import threading
+import statistics
+import struct
+import sys
 import time
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
-
-SILENT_NS = 1_200_000_000  # as in the page: then its banner stands
-LOOK_EVERY_S = 0.05
-GONE = "THE STATION PROGRAM HAS ENDED"
-NO_CONNECTION = "NO CONNECTION TO THE STATION"
-NOT_ANSWERING = "THE STATION IS NOT ANSWERING"
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What stood on the page at one moment."""
-
-    at_ns: int
-    words: str  # banner, machine, controller, cameras, active alarms
-    well: bool  # sorting, and nothing on the page says otherwise
-
-
-class SocketViewer:
-    """Reads /ws/state and /ws/live on threads of its own until `close`."""
-
-    def __init__(self, port: int) -> None:
-        self.sightings: list[Sighting] = []
-        self.pictures = 0
-        self._port = port
-        self._ending = threading.Event()
-        self._state: dict[str, Any] = {}
-        self._heard_ns = 0
-        self._connected = False
-        self._threads = [
-            threading.Thread(target=job, daemon=True) for job in (self._states, self._pictures, self._look)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def close(self) -> None:
-        self._ending.set()
-        for thread in self._threads:
-            thread.join(5.0)
-
-    @property
-    def well(self) -> bool:
-        return bool(self.sightings) and self.sightings[-1].well
-
-    # -- threads -----------------------------------------------------------------------------------------------------
-
-    def _states(self) -> None:
-        while not self._ending.is_set():
-            with contextlib.suppress(OSError, WebSocketException, TimeoutError), self._open("/ws/state") as socket:
-                self._connected = True
-                while not self._ending.is_set():
-                    self._state = json.loads(socket.recv(timeout=5.0))
-                    self._heard_ns = time.monotonic_ns()
-            self._connected = False
-            self._ending.wait(0.2)
-
-    def _pictures(self) -> None:
-        while not self._ending.is_set():
-            cameras = self._state.get("cameras") or []
-            if not cameras:
-                self._ending.wait(0.1)
-                continue
-            path = f"/ws/live?camera={cameras[0]['id']}"
-            with contextlib.suppress(OSError, WebSocketException), self._open(path) as socket:
-                while not self._ending.is_set():
-                    with contextlib.suppress(TimeoutError):
-                        message = socket.recv(timeout=1.0)
-                        assert isinstance(message, bytes)
-                        length = int.from_bytes(message[:4], "big")
-                        facts = json.loads(message[4 : 4 + length])
-                        self.pictures += 1
-                        socket.send(json.dumps({"drawn": facts["number"], "page_ms": time.monotonic_ns() / 1e6}))
-            self._ending.wait(0.2)
-
-    def _look(self) -> None:
-        while not self._ending.is_set():
-            now_ns = time.monotonic_ns()
-            if self._heard_ns:
-                self.sightings.append(_seen(self._state, now_ns, self._heard_ns, self._connected))
-            self._ending.wait(LOOK_EVERY_S)
-
-    def _open(self, path: str) -> Any:
-        origin: Any = f"http://127.0.0.1:{self._port}"
-        return connect(
-            f"ws://127.0.0.1:{self._port}{path}", origin=origin, compression=None, proxy=None, max_size=2**23
-        )
-
-
-def _seen(state: dict[str, Any], now_ns: int, heard_ns: int, connected: bool) -> Sighting:
-    """The page's own judgement: pages/main.js `judge`, then what stands in its boxes."""
-    banner = ""
-    if not connected or now_ns - heard_ns > SILENT_NS:
-        banner = NO_CONNECTION
-    elif state.get("station_gone"):
-        banner = GONE
-    elif state.get("made_ns") is not None and now_ns - int(state["made_ns"]) > SILENT_NS:
-        banner = NOT_ANSWERING
-    machine, link = state.get("machine") or {}, state.get("link") or {}
-    cameras = [camera for camera in state.get("cameras") or [] if not camera["live"]]
-    alarms = [alarm for alarm in state.get("alarms") or [] if alarm["active"]]
-    words = [banner, f"{machine.get('state')}: {machine.get('reason')}", f"controller {link.get('state')}"]
-    words += [f"camera {camera['id']}: {camera['text']}" for camera in cameras]
-    words += [f"alarm {alarm['alarm_id']}: {alarm['text']}" for alarm in alarms if alarm["priority"] < 3]
-    critical = [alarm for alarm in alarms if alarm["priority"] == 1]
-    well = not banner and machine.get("state") == "Execute" and link.get("state") == "armed" and not cameras
-    return Sighting(now_ns, " | ".join(word for word in words if word), well and not critical)
-
-
-class BrowserViewer:
-    """Chromium on the page; the words are read off the screen."""
-
-    def __init__(self, port: int, executable: str) -> None:
-        self.sightings: list[Sighting] = []
-        self._port = port
-        self._executable = executable
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._ending.set()
-        self._thread.join(20.0)
-
-    @property
-    def well(self) -> bool:
-        return bool(self.sightings) and self.sightings[-1].well
-
-    def _look(self) -> None:
-        from playwright.sync_api import Error, sync_playwright
-
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=self._executable, args=flags)
-            page = browser.new_page()
-            while not self._ending.is_set():
-                with contextlib.suppress(Error):
-                    page.goto(f"http://127.0.0.1:{self._port}/", timeout=2000)
+async def watch(url: str, for_s: float, stalled: bool) -> dict[str, Any]:
+    place = urlsplit(url)
+    until_s = time.monotonic() + for_s
+    ages_ms: list[float] = []
+    sizes: list[int] = []
+    async with asyncio.timeout(for_s + 30):
+        async with connect(
+            f"ws://{place.netloc}/ws/live?camera=camera0",
+            origin=f"http://{place.netloc}",  # type: ignore[arg-type]
+            compression=None,
+            proxy=None,
+        ) as socket:
+            while time.monotonic() < until_s:
+                try:
+                    message = await asyncio.wait_for(socket.recv(), max(0.01, until_s - time.monotonic()))
+                except (TimeoutError, ConnectionClosed):  # looked long enough, or the station has ended
                     break
-                self._ending.wait(0.5)
-            while not self._ending.is_set():
-                seen = page.evaluate(_READ_SCREEN)
                 now_ns = time.monotonic_ns()
-                well = seen["mark"].endswith("runs") and not seen["banner"] and not seen["noPicture"]
-                words = [
-                    seen["banner"],
-                    seen["machine"],
-                    f"controller {seen['controller']}",
-                    seen["noPicture"],
-                    seen["alarms"],
-                ]
-                self.sightings.append(Sighting(now_ns, " | ".join(word for word in words if word), well))
-                self._ending.wait(LOOK_EVERY_S)
-            browser.close()
+                assert isinstance(message, bytes)
+                (length,) = struct.unpack(">I", message[:4])
+                facts = json.loads(message[4 : 4 + length])
+                ages_ms.append((now_ns - facts["captured_ns"]) / 1e6)
+                sizes.append(len(message))
+                if stalled:  # connected, and never heard of again
+                    await asyncio.sleep(until_s - time.monotonic())
+                    break
+                await socket.send(json.dumps({"drawn": facts["number"]}))
+    return {"pictures": len(ages_ms), **spread(ages_ms), "message_bytes_p50": middle(sizes)}
 
 
-_READ_SCREEN = """() => {
-  const shown = (id) => { const e = document.getElementById(id); return e && e.checkVisibility() ? e.innerText.trim() : ''; };
-  const items = [...document.querySelectorAll("#alarm-list li.active")];
-  const alarms = items.map((e) => e.innerText.replaceAll("\\n", " ")).join("; ");
-  return { banner: shown('banner'), machine: shown('machine-reason'), controller: shown('link-controller'),
-    noPicture: shown('no-picture').replaceAll('\\n', ' '), alarms, mark: document.getElementById('machine-mark').className };
-}"""
+def spread(ages_ms: list[float]) -> dict[str, float | None]:
+    """Median and 95th percentile, as far as there are any."""
+    ordered = sorted(ages_ms)
+    if not ordered:
+        return {"age_ms_p50": None, "age_ms_p95": None}
+    last = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    return {"age_ms_p50": round(statistics.median(ordered), 1), "age_ms_p95": round(last, 1)}
+
+
+def middle(values: list[int]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--for", dest="for_s", type=float, default=10, help="seconds")
+    parser.add_argument("--stalled", action="store_true", help="acknowledge nothing")
+    options = parser.parse_args()
+    print(json.dumps(asyncio.run(watch(options.url, options.for_s, options.stalled))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,6 +25,7 @@ export class LivePicture {
   constructor(clock) {
     this.#clock = clock;
     this.ages = []; // at the moment of drawing, newest last
+    this.drawings = []; // [captured ns of the station, performance.now() when drawn], newest last: for measurements
     this.#socket = new SteadySocket(() => `/ws/live?camera=${encodeURIComponent(this.#camera)}`, {
       open: () => (this.#heardMs = performance.now()),
       message: (data, receivedMs) => this.#take(data, receivedMs),
@@ -81,6 +82,8 @@ export class LivePicture {
     this.#canvas.getContext("2d").drawImage(bitmap, 0, 0);
     this.#drawn = facts;
     this.#drawnMs = performance.now();
+    this.drawings.push([facts.captured_ns, this.#drawnMs]);
+    if (this.drawings.length > 1000) this.drawings.splice(0, 500);
     const ageMs = this.#clock.ageMs(facts.captured_ns, this.#drawnMs);
     if (ageMs !== null) this.ages = [...this.ages.slice(-29), ageMs];
     this.#redrawBoxes();
