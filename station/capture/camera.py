@@ -20,7 +20,7 @@ class CameraInfo:
 
 class Camera(Protocol):
     def open(self) -> CameraInfo:
-        """Open or reopen the source. Raises CameraError with the remedy."""
+        """Open or reopen the source; one that is open and has not been read from stays as it is. Raises CameraError."""
 
     def read(self) -> Frame | None:
         """Block for the next frame (at most about one second). None: a recording has ended. Raises CameraLost.

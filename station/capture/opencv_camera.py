@@ -44,8 +44,8 @@ class _Device:
     """An open capture and what is known of this connection."""
 
     capture: cv2.VideoCapture
+    info: CameraInfo
     frame_ns: float  # between frames: nominal at first, then as they come
-    stamp: str
     driver: DriverStamps = field(default_factory=DriverStamps)
     stream: StreamStamps = field(default_factory=StreamStamps)
     last_read_ns: int | None = None  # None: nothing handed out yet, so the buffers are full
@@ -67,6 +67,8 @@ class OpenCVCamera:
         self._frame_id = 0
 
     def open(self) -> CameraInfo:
+        if self._device is not None and self._device.last_read_ns is None:
+            return self._device.info
         self.close()
         capture = _opened(self._source)
         try:
@@ -77,8 +79,9 @@ class OpenCVCamera:
             capture.release()
             raise
         fps = _nominal_fps(capture, self._settings)
-        self._device = _Device(capture, 1e9 / fps, stamp)
-        return CameraInfo(self._camera_id, self._source, width, height, fps, True, stamp, tuple(warnings))
+        info = CameraInfo(self._camera_id, self._source, width, height, fps, True, stamp, tuple(warnings))
+        self._device = _Device(capture, info, 1e9 / fps)
+        return info
 
     def read(self) -> Frame | None:
         device = self._device
@@ -120,7 +123,7 @@ class OpenCVCamera:
     def _captured_ns(self, device: _Device) -> int:
         """Of the frame just grabbed."""
         now_ns, told_ns = self._clock.now_ns(), _told_ns(device.capture)
-        match device.stamp:
+        match device.info.stamp:
             case "driver":
                 return device.driver.captured_ns(told_ns, now_ns)
             case "stream":

@@ -64,15 +64,21 @@ def probe(
     for_: Annotated[str, typer.Option("--for", help="How long to measure: 5s, 1m")] = "5s",
     config: ConfigFlag = None,
     camera_id: CameraIdFlag = None,
+    picture: Annotated[Path | None, typer.Option(help="Also save the last picture")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure rate, evenness, age of the pictures; read the settings back."""
+    """Measure rate, evenness, age of the pictures; read the settings back; name the camera so that the name stays."""
+    from station.commissioning.camera_checks import stable_name
     from station.commissioning.camera_probe import camera_from
     from station.commissioning.camera_probe import probe as measure
 
     clock = SystemClock()
     seen = measure(camera_from(source, clock, configured(config, camera_id)), clock, round(seconds(for_) * 1e9))
-    output.give({"schema": "station.camera_probe/1", **seen.to_json()}, seen.text, as_json)
+    if picture is not None:
+        save_picture(picture, seen.last)
+    stable = stable_name(source)
+    words = f"{seen.text}\n  stable name for --camera: {stable}" if stable else seen.text
+    output.give({"schema": "station.camera_probe/1", "stable_name": stable, **seen.to_json()}, words, as_json)
 
 
 def configured(flag: Path | None, camera_id: str | None) -> CameraConfig | None:

@@ -99,6 +99,13 @@ def video_devices(root: Path = Path("/")) -> list[dict[str, str]]:
     return found
 
 
+def stable_name(source: str, root: Path = Path("/")) -> str | None:
+    """Of a camera given by number or /dev path: the name it keeps when others are plugged in. None when there is no other."""
+    device = f"/dev/video{int(source)}" if source.isdecimal() else source
+    found = next((each["stable"] for each in video_devices(root) if each["device"] == device), "")
+    return found or None
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()

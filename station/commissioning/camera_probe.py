@@ -25,6 +25,7 @@ from station.errors import CameraError
 SETTLING_FRAMES = 10  # exposure and buffers settle first; they are read and not counted
 DARK_LEVEL = 25.0  # mean grey below which a belt is underexposed
 GLARING_LEVEL = 235.0
+UNSEEN_DELAY = "since it could be grabbed; the camera's own constant delay is not in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +67,20 @@ class CameraProbe:
         }
 
     @property
+    def _age_text(self) -> str:
+        if self.age_p50_ms is None:
+            return ""
+        words = f"; age when handed over {self.age_p50_ms:.1f} ms median, {self.age_p99_ms:.1f} ms p99"
+        return words if self.info.stamp == "driver" else words + f" ({UNSEEN_DELAY})"
+
+    @property
     def text(self) -> str:
         info = self.info
         lines = [
             f"{info.source}: {info.width_px}x{info.height_px} px, {self.frames} frames, {self.fps:.2f} fps "
             f"(nominal {info.fps:g})",
             f"  between frames: {self.interval_p50_ms:.1f} ms median, {self.interval_p99_ms:.1f} ms p99",
-            f"  stamps: {info.stamp}"
-            + (
-                ""
-                if self.age_p50_ms is None
-                else f"; age {self.age_p50_ms:.1f} ms median, {self.age_p99_ms:.1f} ms p99"
-            ),
+            f"  stamps: {info.stamp}" + self._age_text,
             f"  picture: brightness {self.brightness:.0f} of 255, sharpness {self.sharpness:.0f}, "
             + ", ".join(f"{count} {word}" for word, count in self.freshness.items()),
         ]

@@ -198,6 +198,17 @@ def test_frames_are_numbered_and_stamps_rise(clock: ManualClock, plug: Callable[
     assert stamps == sorted(set(stamps))
 
 
+def test_opening_twice_before_the_first_frame_is_one_opening(clock: ManualClock, plug: Callable[..., None]) -> None:
+    first, second = Device(clock), Device(clock)
+    plug(first, second)
+    camera = OpenCVCamera("camera0", "0", clock)
+    assert camera.open() == camera.open()
+    assert not first.released
+    camera.read()
+    camera.open()
+    assert first.released
+
+
 def test_a_camera_that_stops_is_lost_and_comes_back_by_open(clock: ManualClock, plug: Callable[..., None]) -> None:
     first, second = Device(clock), Device(clock)
     plug(first, second)

@@ -36,6 +36,13 @@ def test_probe_gives_the_figures(folder: Path) -> None:
     assert "3 frames" in cameras("probe", folder).stdout
 
 
+def test_probe_saves_the_last_picture_when_asked(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "last.png"
+    answer = json.loads(cameras("probe", folder, "--picture", out, "--json").stdout)
+    assert answer["stable_name"] is None
+    assert np.asarray(cv2.imread(str(out)))[0, 0, 0] == 92
+
+
 def test_preview_saves_the_picture(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "shot.png"
     assert cameras("preview", folder, "--out", out).exit_code == 0

@@ -1,5 +1,6 @@
 """What a camera really does, measured on cameras that do known things."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 
 from station.capture.camera import CameraInfo
 from station.clock import ManualClock
-from station.commissioning.camera_checks import camera_findings, judge, video_devices
+from station.commissioning.camera_checks import camera_findings, judge, stable_name, video_devices
 from station.commissioning.camera_probe import CameraProbe, camera_from, one_picture, probe
 from station.commissioning.findings import Verdict
 from station.config import CameraConfig
@@ -129,3 +130,13 @@ def test_video_devices_are_listed_once_with_their_lasting_name(tmp_path: Path) -
     assert (second["device"], second["stable"]) == ("/dev/video10", "/dev/v4l/by-id/usb-Belt_42-index0")
     assert second["name"] == "Belt camera"
     assert video_devices(tmp_path / "nothing") == []
+    names = [
+        stable_name(source, tmp_path) for source in ("10", "/dev/video10", "0", "77", "rtsp://camera/", "film.avi")
+    ]
+    assert names == ["/dev/v4l/by-id/usb-Belt_42-index0"] * 2 + [None] * 4
+
+
+def test_an_age_that_leaves_out_the_cameras_own_delay_says_so() -> None:
+    assert "constant delay is not in it" not in measured().text
+    streamed = replace(measured(), info=replace(measured().info, stamp="stream"))
+    assert "constant delay is not in it" in streamed.text
