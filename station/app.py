@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -17,12 +17,14 @@ from station.clock import Clock
 from station.config import BeltConfig, CameraConfig, SortConfig, StationConfig
 from station.errors import ConfigError
 from station.machine import Machine
-from station.pipeline import Eye, Recogniser, SortLoop
-from station.recognition.artifact import load_artifact
-from station.recognition.backends.choice import choose_backend
-from station.recognition.classifier import Classifier
+from station.perception import Eye, Recogniser
+from station.pipeline import SortLoop
+from station.tracking.spotter import Spotter, ViewConfig
 from station.tracking.tracker import TrackIds
-from station.tracking.view import View, ViewConfig
+from station.tracking.view import View
+
+if TYPE_CHECKING:  # torch takes seconds to import, and what only builds a device's configuration needs none
+    from station.recognition.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Brain:
     backend: str
     device: str
     notes: tuple[str, ...] = ()
-    classifier: Classifier | None = None  # the real one, for classifying pictures outside the line
+    classifier: "Classifier | None" = None  # the real one, for classifying pictures outside the line
 
 
 SWITCH_INTERVAL_S = 0.0005  # a wake-up beside a busy thread took 6.5 ms (p99) at Python's default, 0.8 ms so
@@ -50,6 +52,10 @@ def set_thread_counts(threads: int) -> None:
 
 def build_brain(config: StationConfig) -> Brain:
     """Load, prove and warm the model. Raises ModelError."""
+    from station.recognition.artifact import load_artifact
+    from station.recognition.backends.choice import choose_backend
+    from station.recognition.classifier import Classifier
+
     recognition = config.recognition
     loaded = load_artifact(recognition.model)
     check_labels(config.sort, loaded.info.classes)
@@ -70,15 +76,32 @@ def check_labels(sort: SortConfig, classes: Sequence[str]) -> None:
         )
 
 
-def build_views(config: StationConfig, speed_from_picture: bool = False) -> dict[str, View]:
-    """One view state per camera; track ids are the station's."""
+@dataclass(frozen=True, slots=True)
+class Eyesight:
+    """One camera's two halves, each with one owner: the spotter its thread's, the view the sort loop's."""
+
+    spotter: Spotter
+    view: View
+
+
+def build_eyesight(config: StationConfig, speed_from_picture: bool = False) -> dict[str, Eyesight]:
+    """By camera; track ids are the station's."""
     ids = TrackIds()
-    return {
-        camera.id: View(
-            ViewConfig(camera, config.belt, config.detector, speed_from_picture, find_direction=speed_from_picture), ids
+    eyesight = {}
+    for camera in config.cameras:
+        view_config = ViewConfig(
+            camera, config.belt, config.detector, speed_from_picture, find_direction=speed_from_picture
         )
-        for camera in config.cameras
-    }
+        eyesight[camera.id] = Eyesight(Spotter(view_config), View(view_config, ids))
+    return eyesight
+
+
+def views_of(eyesight: Mapping[str, Eyesight]) -> dict[str, Eye]:
+    return {camera_id: one.view for camera_id, one in eyesight.items()}
+
+
+def spotters_of(eyesight: Mapping[str, Eyesight]) -> dict[str, Spotter]:
+    return {camera_id: one.spotter for camera_id, one in eyesight.items()}
 
 
 def open_serial_controller(config: StationConfig, port: str) -> SerialController:

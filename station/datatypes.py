@@ -26,6 +26,7 @@ class Frame:
     bgr: BgrImage
     belt_count: float | None = None  # encoder count at captured_ns
     belt_count_bound: float | None = None  # the count is within +- this
+    belt_epoch: int | None = None  # boot of the device that counted: counts of two boots cannot be compared
 
 
 @dataclass(frozen=True, slots=True)

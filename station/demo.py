@@ -15,11 +15,13 @@ from uuid import uuid4
 from station.app import (
     Brain,
     build_brain,
+    build_eyesight,
     build_loop,
-    build_views,
     line_parameters,
     open_serial_controller,
     set_thread_counts,
+    spotters_of,
+    views_of,
 )
 from station.archive_run import Ending, RunArchive, WrapSink, close_run, flush, open_run, run_folder
 from station.clock import Clock, ManualClock, SystemClock
@@ -120,8 +122,10 @@ def _clear(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("edges", "encoder", "device", "truth", "items", "commands"):
         (out / f"{name}.jsonl").unlink(missing_ok=True)
-    for name in ("line.json", "report.json", "belt.profile", "device.port", "frames.bell"):
+    for name in ("line.json", "report.json", "belt.profile", "device.port"):
         (out / name).unlink(missing_ok=True)
+    for bell in out.glob("*.bell"):
+        bell.unlink()
 
 
 def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, clock: Clock) -> dict[str, Any]:
@@ -137,8 +141,9 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
         run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras})
         run.open_link()
         recogniser = FailingRecogniser(archive.keep_crops(brain.recogniser, config), times)
-        loop = build_loop(config, build_views(config), recogniser, clock, config.link.auto_rearm is not False)
-        run.begin(loop, brain)
+        eyesight = build_eyesight(config)
+        loop = build_loop(config, views_of(eyesight), recogniser, clock, config.link.auto_rearm is not False)
+        run.begin(loop, spotters_of(eyesight))
         screen.start()
         options.say(screen.url or screen.note or "no page (--http off)")
         status = _feed(run, line, options, times)

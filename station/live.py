@@ -76,9 +76,7 @@ class LiveRun:
         """Raises CameraError."""
         news = CameraNews(self._frame_ready.set, self._note_lost, self._note_back)
         for camera_id, camera in cameras.items():
-            self._cameras[camera_id] = CameraThread(
-                camera_id, camera, camera.open(), self.clock, self._placed, news
-            )
+            self._cameras[camera_id] = CameraThread(camera_id, camera, camera.open(), self.clock, self._placed, news)
         return {camera_id: one.info for camera_id, one in self._cameras.items()}
 
     def open_link(self) -> None:
@@ -247,7 +245,7 @@ class LiveRun:
 
     def _count_frames(self) -> None:
         for camera_id, camera in self._cameras.items():
-            camera.tally.dropped = camera.caught.dropped
+            camera.tally.dropped = camera.dropped
             self.books.cameras[camera_id] = camera.tally
 
     def _note_lost(self, camera_id: str, why: str) -> None:

@@ -5,8 +5,8 @@ slow machine decides nothing. Knows how to let time pass; knows nothing of how t
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,17 +19,22 @@ from firmware_bridge.loopback import DeviceTransport, SteppedController
 from firmware_bridge.messages import Reply
 from firmware_bridge.session import Session
 from firmware_bridge.virtual_device import DeviceClock, Edge, VirtualDevice
-from station.app import Brain, build_loop, build_views, device_config
+from station.app import Brain, build_eyesight, build_loop, device_config, spotters_of, views_of
 from station.books import Books
+from station.camera_thread import FrameSpotter
 from station.clock import ManualClock
 from station.config import StationConfig
 from station.datatypes import Frame
+from station.lockstep_cameras import CameraTiming, LockstepCamera
 from station.machine import Command
-from station.pipeline import Controls, Eye, Recogniser, StepResult
+from station.perception import Eye, Recogniser
+from station.pipeline import Controls, StepResult
 from station.record.recorder import Recorder
 from station.simulation.faults import DEVICE_FAULTS, Fault
 from station.simulation.line import LineOptions, VirtualLine
-from station.simulation.stub import StubEye, StubRecogniser
+from station.simulation.stub import StubEye, StubRecogniser, StubSpotter
+from station.tracking.spotter import Spotted
+from station.tracking.tracker import TrackIds
 
 MS = 1_000_000
 BORN_NS = 1_000 * MS
@@ -71,7 +76,9 @@ class LockstepSetup:
     recorder: Recorder
     confusion: float = 0.02  # of the stub
     host_stalls: tuple[tuple[float, float], ...] = ()  # (at_s, for_s) after the feed began: the loop does not run
-    frozen_camera: tuple[tuple[float, float], ...] = ()  # the camera repeats its last picture without a new stamp
+    frozen_camera: tuple[tuple[float, float], ...] = ()  # the cameras repeat their last picture without a new stamp
+    slow_cameras: Mapping[str, float] = field(default_factory=dict)  # id: ms by which its frames come later
+    start_at_s: float | None = None  # START is pressed so long after the feed began; None: before it
 
 
 class Lockstep:
@@ -92,24 +99,36 @@ class Lockstep:
             self.transport, Session(settings, Random(options.seed)), step_ns=LINK_STEP_NS
         )
         self.controller.configure(device_config(config))
+        self._spotters: Mapping[str, FrameSpotter]
         eyes, recogniser = self._perception()
         self.loop = build_loop(config, eyes, recogniser, self.clock, config.link.auto_rearm is not False)
         self.books = Books(setup.recorder, self.clock.utc_ns() - self.clock.now_ns())
         self.feed_start_ns: int | None = None
-        self._camera_id = config.cameras[0].id
-        self._period_ns = round(1e9 / config.virtual.fps)
-        self._next_frame = 0
+        self._cameras = [self._camera(camera.id) for camera in config.cameras]
+        self.books.cameras.update({camera.camera_id: camera.tally for camera in self._cameras})
         self._replies: list[Reply] = []
         self._costs = Random(options.seed * 7919 + 1)
-        self._played: set[tuple[str, str]] = set()
+        self._started = False  # START was pressed late, as the setup wants it
 
     def _perception(self) -> tuple[dict[str, Eye], Recogniser]:
-        config, brain = self.setup.config, self.setup.brain
+        config, options, brain = self.setup.config, self.setup.options, self.setup.brain
         if brain is not None:
-            return dict(build_views(config)), brain.recogniser
-        camera_id, seed = config.cameras[0].id, self.setup.options.seed
-        eye = StubEye(self.line, camera_id, seed)
-        return {camera_id: eye}, StubRecogniser(eye, seed, self.setup.confusion)
+            eyesight = build_eyesight(config)
+            self._spotters = spotters_of(eyesight)
+            return views_of(eyesight), brain.recogniser
+        ids = TrackIds()
+        self._spotters = {camera.id: StubSpotter() for camera in config.cameras}
+        eyes = {
+            camera.id: StubEye(self.line, camera.id, options.seed + lane, ids)
+            for lane, camera in enumerate(config.cameras)
+        }
+        return dict(eyes), StubRecogniser(list(eyes.values()), options.seed, self.setup.confusion)
+
+    def _camera(self, camera_id: str) -> LockstepCamera:
+        config, options = self.setup.config, self.setup.options
+        delay_ms = config.cost.capture_ms + self.setup.slow_cameras.get(camera_id, 0.0)
+        timing = CameraTiming(BORN_NS, round(1e9 / config.virtual.fps), round(delay_ms * MS), config.cost, options.seed)
+        return LockstepCamera(camera_id, timing, self._shown, self._fresh)
 
     # -- one run -----------------------------------------------------------------------------------------------------
 
@@ -121,13 +140,20 @@ class Lockstep:
 
     def start(self) -> None:
         """Reset, start, arm, learn the empty belt; then the feed begins."""
-        for command in (Command.RESET, Command.START):
+        early = (Command.RESET, Command.START) if self.setup.start_at_s is None else (Command.RESET,)
+        for command in early:
             self.loop.machine.command(command, self.clock.now_ns(), "demo")
             self.turn()
         while self.clock.now_ns() < BORN_NS + WARM_UP_NS:
             self.turn()
         self.feed_start_ns = self.clock.now_ns()
         self.line.begin_feed(self.feed_start_ns)
+
+    def _press_start(self) -> None:
+        at_s, feed_ns = self.setup.start_at_s, self.feed_start_ns
+        if at_s is None or feed_ns is None or self._started or self.clock.now_ns() < feed_ns + round(at_s * 1e9):
+            return
+        self._started = self.loop.machine.command(Command.START, self.clock.now_ns(), "demo")
 
     def over(self) -> bool:
         gone_ns = self.line.gone_ns()
@@ -141,16 +167,18 @@ class Lockstep:
 
     def turn(self) -> StepResult:
         """Wait for a frame or 20 ms, step, charge the computing time, tell the link."""
-        frames = self._wait_for_frame()
-        alive = tuple(frame.camera_id for frame in frames)
-        frames = [stamped for frame in frames if (stamped := self._stamped(frame)) is not None]
+        caught = self._wait_for_frames()
+        self._press_start()
         replies, self._replies = self._replies, []
         self.books.heard(replies)
-        full = self.setup.recorder.full
-        controls = Controls(link=self.controller.status().state, recorder_full=full, alive=alive)
-        result = self.loop.step(self.clock.now_ns(), frames, replies, controls)
-        self.books.frames.processed += len(frames)
-        self._pass(self._cost_ns(len(frames), result.looks))
+        spotted = [newest for _, newest in caught if newest is not None]
+        controls = Controls(
+            link=self.controller.status().state,
+            recorder_full=self.setup.recorder.full,
+            alive=tuple(camera.camera_id for camera, _ in caught),
+        )
+        result = self.loop.step(self.clock.now_ns(), spotted, replies, controls)
+        self._pass(self._cost_ns(len(spotted), result.looks))
         tell(self.controller, result, self.clock.now_ns())
         self.loop.enqueued(result.commands, self.clock.now_ns())
         self.books.stepped(result)
@@ -160,40 +188,40 @@ class Lockstep:
 
     # -- time --------------------------------------------------------------------------------------------------------
 
-    def _wait_for_frame(self) -> list[Frame]:
-        """Let time pass to the next frame's arrival, at most an idle step; newest wins, the others are counted."""
+    def _wait_for_frames(self) -> list[tuple[LockstepCamera, Spotted | None]]:
+        """Let time pass until a camera's thread is through with a frame, at most an idle step.
+
+        Of every camera that has some the newest; None when it has no place on the belt.
+        """
         self._stall()
-        arrives_ns = self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS)
-        self._pass(max(0, min(arrives_ns - self.clock.now_ns(), IDLE_STEP_NS)))
-        newest = None
-        while (
-            self._captured_ns(self._next_frame) + round(self.setup.config.cost.capture_ms * MS) <= self.clock.now_ns()
-        ):
-            if not self.line.camera_down(self._captured_ns(self._next_frame)):
-                self.books.frames.captured += 1
-                self.books.frames.dropped += newest is not None
-                newest = self._next_frame
-            self._next_frame += 1
-        return [] if newest is None else self._frame(newest)
+        next_ns = min(camera.ready_ns() for camera in self._cameras)
+        self._pass(max(0, min(next_ns - self.clock.now_ns(), IDLE_STEP_NS)))
+        caught: list[tuple[LockstepCamera, Spotted | None]] = []
+        for camera in self._cameras:
+            numbers = camera.take_ready(self.clock.now_ns())
+            found = [self._spotted(camera, number) for number in numbers]
+            camera.tally.dropped += max(0, len(numbers) - 1)
+            camera.tally.processed += bool(found) and found[-1] is not None
+            caught += [(camera, newest) for newest in found[-1:]]
+        return caught
 
-    def _frame(self, number: int) -> list[Frame]:
-        captured_ns = self._captured_ns(number)
-        if self._within(self.setup.frozen_camera, captured_ns) or self.line.shown_ns(captured_ns) < captured_ns:
-            self.books.frames.stale += 1
-            return []
-        bgr = NO_PICTURE if self.setup.brain is None else self.line.frame_at(captured_ns)
-        return [] if bgr is None else [Frame(self._camera_id, number, captured_ns, bgr)]
-
-    def _stamped(self, frame: Frame) -> Frame | None:
-        """The frame with its encoder count; without one it cannot be placed on the belt."""
-        at = self.controller.count_at(frame.captured_ns)
-        if at is None:
-            self.books.frames.stale += 1
+    def _spotted(self, camera: LockstepCamera, number: int) -> Spotted | None:
+        """What the camera's thread finds in a frame. Without an encoder count it has no place on the belt."""
+        captured_ns = camera.captured_ns(number)
+        bgr = NO_PICTURE if self.setup.brain is None else self.line.frame_at(captured_ns, camera.camera_id)
+        assert bgr is not None, "a frame that is not shown is never taken"
+        placed = placed_by(self.controller, Frame(camera.camera_id, number, captured_ns, bgr))
+        if placed is None:
+            camera.tally.stale += 1
             return None
-        return replace(frame, belt_count=at.count, belt_count_bound=at.bound)
+        return self._spotters[camera.camera_id].spot(placed)
 
-    def _captured_ns(self, number: int) -> int:
-        return BORN_NS + number * self._period_ns
+    def _shown(self, camera_id: str, captured_ns: int) -> bool:
+        return not self.line.camera_down(captured_ns, camera_id)
+
+    def _fresh(self, camera_id: str, captured_ns: int) -> bool:
+        repeated = self.line.shown_ns(captured_ns, camera_id) < captured_ns
+        return not repeated and not self._within(self.setup.frozen_camera, captured_ns)
 
     def _pass(self, duration_ns: int) -> None:
         """Time goes by for belt, device and link."""
@@ -207,17 +235,18 @@ class Lockstep:
         self.clock.set_ns(max(now_ns, self.clock.now_ns()))
         self._replies += self.controller.poll(self.clock.now_ns())
         self.log.collect(self.clock.now_ns())
+        self.line.permit(self.device.permit, self.clock.now_ns())
 
     def _belt_counts(self, now_ns: int) -> float:
         return self.line.belt.position_mm(now_ns) / self.setup.config.virtual.mm_per_count
 
     def _cost_ns(self, frames: int, looks: int) -> int:
+        """Of one step; searching the frames is the camera threads' time, beside it."""
         cost = self.setup.config.cost
-        if frames == 0:
+        if frames == 0 or looks == 0:
             return round(IDLE_COST_MS * MS)
         spread = max(0.3, self._costs.gauss(1.0, cost.jitter))
-        classify_ms = cost.classify_ms + cost.per_look_ms * looks if looks else 0.0
-        return round((cost.detect_ms * frames + classify_ms) * spread * MS)
+        return round((cost.classify_ms + cost.per_look_ms * looks) * spread * MS)
 
     # -- faults ------------------------------------------------------------------------------------------------------
 
@@ -228,6 +257,8 @@ class Lockstep:
             begin_ns = start_ns + round(at_s * 1e9)
             if begin_ns <= self.clock.now_ns() < begin_ns + round(for_s * 1e9):
                 self._pass(begin_ns + round(for_s * 1e9) - self.clock.now_ns())
+                for camera in self._cameras:
+                    camera.stall(self.clock.now_ns())
 
     def _within(self, spans: Sequence[tuple[float, float]], at_ns: int) -> bool:
         start_ns = self.feed_start_ns
@@ -256,6 +287,15 @@ class Lockstep:
                 self.transport.unplug()
             elif fault.name == "cable" and now_ns == fault.end_ns(self.feed_start_ns):
                 self.transport.plug()
+
+
+def placed_by(controller: Controller, frame: Frame) -> Frame | None:
+    """The frame with its encoder count and the boot that counted; None when it cannot be placed on the belt."""
+    boot_id = controller.status().boot_id
+    at = controller.count_at(frame.captured_ns)
+    if at is None or controller.status().boot_id != boot_id:
+        return None
+    return replace(frame, belt_count=at.count, belt_count_bound=at.bound, belt_epoch=boot_id)
 
 
 def tell(controller: Controller, result: StepResult, now_ns: int) -> None:

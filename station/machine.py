@@ -114,6 +114,7 @@ class Machine:
         self.state = State.STOPPED
         self.reason = "switched on"
         self.since_ns = 0
+        self.started_ns: int | None = None  # None: not since it was switched on or reset
         self._auto_rearm = auto_rearm
         self._held_by_loss = False
         self._healthy_since_ns: int | None = None
@@ -127,6 +128,11 @@ class Machine:
     def takes_decisions(self) -> bool:
         """Items decided now may be sent to the gates (the device still refuses when it is not armed)."""
         return self.state in DECIDES_TO_FIRE
+
+    @property
+    def stopped(self) -> bool:
+        """Stopped, or about to be, after it ran."""
+        return self.started_ns is not None and self.state in (State.STOPPING, State.STOPPED)
 
     def unarmed_ns(self, now_ns: int) -> int:
         """For how long this state has wanted an armed controller and had none, whatever it was told.
@@ -161,6 +167,10 @@ class Machine:
         following = NEXT.get((self.state, why))
         if following is None:
             return False
+        if following is State.RESETTING:
+            self.started_ns = None
+        elif self.state is State.STARTING and following is State.EXECUTE:
+            self.started_ns = now_ns
         self.state, self.reason, self.since_ns = following, reason, now_ns
         return True
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from station.app import Brain, build_brain, build_loop, build_views, observing_config, set_thread_counts
+from station.app import Brain, build_brain, build_eyesight, build_loop, observing_config, set_thread_counts, views_of
 from station.archive_run import stored_items
 from station.capture.recorded import RecordedCamera
 from station.clock import ManualClock
@@ -19,6 +19,7 @@ from station.datatypes import ItemRecord
 from station.errors import ConfigError
 from station.pipeline import Controls, SortLoop
 from station.record.rows import ItemRow, item_row
+from station.tracking.spotter import Spotter
 
 MS = 1_000_000
 IDLE_STEP_NS = 20 * MS
@@ -69,11 +70,11 @@ def replay(source: str, config: StationConfig | None, brain: Brain | None = None
         if brain is None:
             set_thread_counts(in_force.recognition.threads)
             brain = build_brain(in_force)
-        views = build_views(in_force, speed_from_picture=config is None)
-        loop = build_loop(in_force, views, brain.recogniser, clock, auto_rearm=False)
+        eyesight = build_eyesight(in_force, speed_from_picture=config is None)
+        loop = build_loop(in_force, views_of(eyesight), brain.recogniser, clock, auto_rearm=False)
         frames = 0
         records: list[ItemRecord] = []
-        for counted, settled in _steps(loop, camera, clock):
+        for counted, settled in _steps(loop, eyesight[in_force.cameras[0].id].spotter, camera, clock):
             frames += counted
             records += settled
     finally:
@@ -96,11 +97,13 @@ def _camera(source: str, config: StationConfig | None, clock: ManualClock) -> tu
     return in_force, RecordedCamera(in_force.cameras[0].id, source, clock)
 
 
-def _steps(loop: SortLoop, camera: RecordedCamera, clock: ManualClock) -> Iterator[tuple[int, Sequence[ItemRecord]]]:
+def _steps(
+    loop: SortLoop, spotter: Spotter, camera: RecordedCamera, clock: ManualClock
+) -> Iterator[tuple[int, Sequence[ItemRecord]]]:
     """(frames seen, items settled) of every turn, to the end of the recording and a little beyond."""
     while (frame := camera.read()) is not None:
         clock.set_ns(frame.captured_ns)
-        yield 1, loop.step(clock.now_ns(), [frame], (), Controls()).records
+        yield 1, loop.step(clock.now_ns(), [spotter.spot(frame)], (), Controls()).records
     end_ns = clock.now_ns() + RUN_OUT_NS
     while clock.now_ns() < end_ns:
         clock.advance_ns(IDLE_STEP_NS)

@@ -19,12 +19,14 @@ from firmware_bridge.serial_port import PortSettings
 from station.app import (
     Brain,
     build_brain,
+    build_eyesight,
     build_loop,
-    build_views,
     line_parameters,
     observing_config,
     open_serial_controller,
     set_thread_counts,
+    spotters_of,
+    views_of,
 )
 from station.archive_run import Ending, close_run, flush, open_run, run_folder
 from station.capture.camera import Camera
@@ -87,10 +89,10 @@ def _opened_cameras(options: RunOptions, clock: Clock) -> Iterator[tuple[Station
         described = config.cameras[: len(options.sources)]
         config = changed(config, cameras=[camera.model_dump() for camera in described])
     else:
-        probe = camera_from(options.sources[0], clock)
-        info = probe.open()
-        probe.close()
-        config = observing_config(options.sources[0], info.width_px, info.height_px, info.fps)
+        first = camera_from(options.sources[0], clock, paced=True)
+        info = first.open()  # and left open: what serves one viewer only would take a second opening for its end
+        yield observing_config(options.sources[0], info.width_px, info.height_px, info.fps), {info.camera_id: first}
+        return
     pairs = zip(config.cameras, options.sources, strict=False)
     yield config, {camera.id: camera_from(source, clock, camera, paced=True) for camera, source in pairs}
 
@@ -211,8 +213,9 @@ def _begin(options: RunOptions, config: StationConfig, live: LiveRun, brain: Bra
     if undescribed:
         classes = brain.recogniser.classes
         config = changed(config, sort={"labels": {label: {"bin": "all", "threshold": 0.5} for label in classes}})
-    views = build_views(config, speed_from_picture=undescribed)
-    live.begin(build_loop(config, views, brain.recogniser, clock, config.link.auto_rearm is True), brain)
+    eyesight = build_eyesight(config, speed_from_picture=undescribed)
+    loop = build_loop(config, views_of(eyesight), brain.recogniser, clock, config.link.auto_rearm is True)
+    live.begin(loop, spotters_of(eyesight))
 
 
 def _until_told(options: RunOptions, live: LiveRun, say: Say) -> str:

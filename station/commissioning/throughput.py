@@ -1,36 +1,42 @@
 """How fast the model alone is here, and how much of that the whole loop keeps (schema station.bench/1).
 
-Frames of a packed belt are drawn into memory first; then the real SortLoop works through them and the bare engine through
-as many looks, in turn, so that whatever else the machine does falls on both. Knows the loop and the belt; no cameras, links
-or panels.
+Frames of a packed belt are drawn into memory first; then the real spotter and SortLoop work through them, each in its thread
+as on a live line, and the bare engine through as many looks, in turn, so that whatever else the machine does falls on both.
+Knows the loop and the belt; no cameras, links or panels.
 """
 
+import queue
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
+from threading import Thread
 from typing import Any
 
 import numpy as np
 
 from firmware_bridge.messages import Accepted, DuringCount, DuringTime, Fired, LinkState, Reply
-from station.app import build_loop, build_views
+from station.app import build_eyesight, build_loop, spotters_of, views_of
 from station.clock import Clock, ManualClock
 from station.commissioning.packed_belt import PackedBelt
 from station.config import StationConfig, changed
 from station.datatypes import Classification, Frame, Look
 from station.errors import ModelError
 from station.machine import Command
-from station.pipeline import Controls, Eye, StepResult
+from station.perception import Eye
+from station.pipeline import Controls, StepResult
 from station.recognition.artifact import ArtifactInfo
 from station.recognition.backends.contract import Backend, BgrBatch, Logits
 from station.recognition.classifier import Classifier
 from station.record.run_report import percentile
-from station.tracking.tracker import TrackUpdate
+from station.tracking.spotter import Spotted, Spotter
+from station.tracking.spotter import Spotted, Spotter
 
 SCHEMA = "station.bench/1"
 FILL_FRAMES = 20  # after the first item: until the view is full
 START_NS = 1_000_000_000
+SPOTTED_HELD = 2  # between the camera's thread and the loop, as on a live line
 COMPUTING_NS = 20_000_000  # between capture and the step, as on a live line
 
 
@@ -123,7 +129,9 @@ class _Rig:
         self._learn_frames = plan.learn_frames
         self._belt = PackedBelt(config.virtual, config.cameras[0].id, START_NS, plan.learn_frames, plan.seed)
         self._recogniser = _TimedRecogniser(Classifier(_TimedBackend(backend, watch), info), watch)
-        eyes: dict[str, Eye] = {name: _TimedEye(view, watch) for name, view in build_views(config).items()}
+        eyesight = build_eyesight(config)
+        self._spotter = _TimedSpotter(next(iter(spotters_of(eyesight).values())), watch)
+        eyes: dict[str, Eye] = {name: _TimedEye(view, watch) for name, view in views_of(eyesight).items()}
         self._clock = ManualClock(START_NS)
         self._loop = build_loop(config, eyes, self._recogniser, self._clock, auto_rearm=True)
         self._replies: list[Reply] = []
@@ -142,38 +150,38 @@ class _Rig:
     def work_through(self, frames: Sequence[Frame]) -> tuple[list[int], float]:
         """Looks per frame, and the seconds all of it took."""
         counts = []
-        spent_ms = 0.0
-        for frame in frames:
-            self._clock.set_ns(frame.captured_ns + COMPUTING_NS)
+        spotted: queue.Queue[Spotted | None] = queue.Queue(SPOTTED_HELD)
+        searching = Thread(target=_search, args=(self._spotter, frames, spotted, self._watch), daemon=True)
+        began_ns = self._watch.clock.now_ns()
+        searching.start()
+        while (seen := spotted.get()) is not None:
+            self._clock.set_ns(seen.frame.captured_ns + COMPUTING_NS)
             since_ns = self._watch.clock.now_ns()
-            result = self._step(frame)
-            spent_ms += self._watch.note("step", since_ns)
+            result = self._step(seen)
+            self._watch.note("step", since_ns)
             counts.append(result.looks)
             self._replies = _answers(result)
             if self._recogniser.trouble is not None:
                 raise self._recogniser.trouble
-        return counts, spent_ms / 1e3
+        return counts, (self._watch.clock.now_ns() - began_ns) / 1e9
 
-    def _step(self, frame: Frame) -> StepResult:
+    def _step(self, spotted: Spotted) -> StepResult:
         now_ns = self._clock.now_ns()
-        result = self._loop.step(now_ns, [frame], self._replies, Controls(link=LinkState.ARMED))
+        result = self._loop.step(now_ns, [spotted], self._replies, Controls(link=LinkState.ARMED))
         self._loop.enqueued(result.commands, now_ns)
         return result
 
 
-class _TimedEye:
-    def __init__(self, eye: Eye, watch: Stopwatch) -> None:
-        self._eye = eye
-        self._watch = watch
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._eye, name)
-
-    def see(self, frame: Frame) -> TrackUpdate:
-        since_ns = self._watch.clock.now_ns()
-        update = self._eye.see(frame)
-        self._watch.note("see", since_ns)
-        return update
+def _search(
+    spotter: Spotter, frames: Sequence[Frame], spotted: "queue.Queue[Spotted | None]", watch: Stopwatch
+) -> None:
+    """The camera's thread: search one frame after the other, never more than the queue holds ahead of the loop."""
+    for frame in frames:
+        since_ns = watch.clock.now_ns()
+        seen = spotter.spot(frame)
+        watch.note("see", since_ns)
+        spotted.put(seen)
+    spotted.put(None)
 
 
 class _TimedBackend:

@@ -38,6 +38,8 @@ class FeedPlan:
     belt_width_mm: float = 600.0
     clear_gap_mm: float = 20.0
     touching: bool = False
+    first_id: int = 0  # ids count up from here; places and turns follow from them
+    left_mm: float = 0.0  # lateral position of the strip that is fed
 
 
 class Feed:
@@ -55,7 +57,7 @@ class Feed:
     def up_to(self, travel_mm: float) -> list[PlacedItem]:
         """All items laid so far: at least all whose middle enters the frame by this belt travel."""
         while self._next_target_mm() <= travel_mm + max(0.0, -min(SHIFTS_MM)) + self.plan.spacing_mm:
-            self._lay(len(self.items))
+            self._lay(self.plan.first_id + len(self.items))
         return self.items
 
     def _next_target_mm(self) -> float:
@@ -72,7 +74,7 @@ class Feed:
             place = self._find_room(thing, max(60.0, target_mm), near, rng)
         self._laid = np.concatenate([self._laid[-256:], place[None]])
         behind_mm, lateral_mm, turn = (float(value) for value in place[:3])
-        self.items.append(PlacedItem(number, thing, -behind_mm, lateral_mm, math.degrees(turn)))
+        self.items.append(PlacedItem(number, thing, -behind_mm, self.plan.left_mm + lateral_mm, math.degrees(turn)))
 
     def _find_room(self, thing: Thing, target_mm: float, near: Footprints, rng: np.random.Generator) -> Footprint:
         gap_mm = 0.5 if self.plan.touching else self.plan.clear_gap_mm

@@ -39,9 +39,13 @@ class LineSpec:
     def belt_file(self) -> Path:
         return self.out / "belt.profile"
 
-    @property
-    def bell(self) -> Path:
-        return self.out / "frames.bell"
+    def bell_of(self, camera_id: str) -> Path:
+        """A named pipe that rings with every frame of this camera."""
+        return self.out / f"{camera_id}.bell"
+
+    def memory_of(self, camera_id: str) -> str:
+        """The name of the shared memory that this camera's frames cross in."""
+        return f"{self.shared_memory}-{[camera.id for camera in self.config.cameras].index(camera_id)}"
 
     def to_json(self) -> str:
         options = self.options
@@ -105,7 +109,8 @@ class LineHandle:
         return self.wait_for("ready", timeout_s)
 
     def camera(self, config: CameraConfig) -> SharedMemoryCamera:
-        return SharedMemoryCamera(self.spec.shared_memory, self.spec.bell, config, self.spec.config.virtual.fps)
+        spec = self.spec
+        return SharedMemoryCamera(spec.memory_of(config.id), spec.bell_of(config.id), config, spec.config.virtual.fps)
 
     def begin_feed(self) -> None:
         self._tell("begin_feed")

@@ -1,39 +1,29 @@
 """The virtual line: belt, items and pictures as functions of time. No threads, no clock, no station.
 
-Virtual time asks it in lock-step (`frame_at`, `count_at`); in wall time `process.py` asks it for each frame it publishes.
+One belt, one lane for each camera, side by side. Virtual time asks it in lock-step (`frame_at`, `count_at`); in wall time
+`process.py` asks it for each frame it publishes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from station.config import StationConfig
+from station.errors import ConfigError
 from station.simulation.belt import BeltProfile, count_of, cruising, with_faults
 from station.simulation.faults import Fault
-from station.simulation.feed import Choose, Feed, FeedPlan, card_choice, drawn_choice, drawn_pool
+from station.simulation.feed import Choose, card_choice, drawn_choice, drawn_pool
 from station.simulation.gates import Edge, GatePhysics, physics_of
 from station.simulation.items import picture_cards
-from station.simulation.renderer import BeltRenderer, BgrImage, PlacedItem, ViewSize
+from station.simulation.lane import LONGEST_MM, NOTHING_FED_MM, Lane, LineOptions
+from station.simulation.renderer import BgrImage, PlacedItem
 from station.simulation.truth import GateRecord, ItemTruth, land_items
 
+__all__ = ["LineOptions", "VirtualLine", "product_bin", "thing_choice"]
+
 VARIANTS = 128  # different drawn things of each label in one run; a run of a thousand items repeats some
-LONGEST_MM = 260.0  # no thing reaches farther from its middle, turned and with its shadow
-AHEAD_MM = 500.0
-OUT_OF_TURN_MM = 700.0  # by how much the feed's order may differ from the order on the belt
-
-
-@dataclass(frozen=True, slots=True)
-class LineOptions:
-    """What a person may choose about one run of the virtual line, beside the configuration."""
-
-    seed: int = 1
-    for_s: float = 20.0  # the feed's duration; then the belt runs out
-    items: Path | None = None  # ImageFolder; None: built-in drawn things
-    touching: bool = False
-    faults: tuple[Fault, ...] = field(default=())
 
 
 def product_bin(config: StationConfig) -> str:
@@ -65,13 +55,14 @@ class VirtualLine:
         self.start_belt(start_ns)
         self.feed_start_ns: int | None = None
         self.feed_end_ns: int | None = None
-        self._size = ViewSize(virtual.width_px, virtual.height_px, virtual.width_px / virtual.view_width_mm)
-        self._renderer: BeltRenderer | None = None
-        self._feed = self._new_feed()
-        self._items: list[PlacedItem] = []
-        self._first_mm = 0.0
-        self._passed = 0
-        self._passed_at_mm = 0.0
+        self._permitted = True
+        choose = thing_choice(config, options)
+        self._lanes = {
+            camera.id: Lane(number, camera, virtual, options, choose) for number, camera in enumerate(config.cameras)
+        }
+        self._first = config.cameras[0].id
+        if any(camera.view_at_mm != 0 for camera in config.cameras):
+            raise ConfigError("cameras.view_at_mm: the cameras of the virtual line look side by side; leave it at 0.")
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -81,11 +72,20 @@ class VirtualLine:
 
     def begin_feed(self, at_ns: int) -> None:
         """Things come from now on, and the faults' clock starts."""
-        virtual = self.config.virtual
         self.feed_start_ns = at_ns
         self.feed_end_ns = at_ns + round(self.options.for_s * 1e9)
-        self._first_mm = self.belt.position_mm(at_ns)
-        self.belt = with_faults(self.belt, self.options.faults, at_ns, virtual.ramp_m_s2 * 1000.0)
+        for lane in self._lanes.values():
+            lane.begin_feed(self.belt.position_mm(at_ns))
+        ramp_mm_s2 = self.config.virtual.ramp_m_s2 * 1000.0
+        self.belt = with_faults(self.belt, self.options.faults, at_ns, ramp_mm_s2)
+
+    def permit(self, permitted: bool, at_ns: int) -> None:
+        """The device's permit output, which the feeder obeys."""
+        if permitted == self._permitted or self.feed_start_ns is None:
+            return
+        self._permitted = permitted
+        for lane in self._lanes.values():
+            lane.permit(permitted, self.belt.position_mm(at_ns))
 
     def stop_feed(self, at_ns: int) -> None:
         if self.feed_end_ns is not None:
@@ -106,73 +106,56 @@ class VirtualLine:
         """What an encoder that was zeroed with the belt's record shows."""
         return count_of(self.belt.position_mm(t_ns), self.config.virtual.mm_per_count)
 
-    def frame_at(self, t_ns: int, out: BgrImage | None = None) -> BgrImage | None:
-        """The picture exposed around `t_ns`; None while a camera fault lasts."""
-        if self.camera_down(t_ns):
+    def frame_at(self, t_ns: int, camera_id: str | None = None, out: BgrImage | None = None) -> BgrImage | None:
+        """The picture exposed around `t_ns` (of the first camera, if none is named); None while a camera fault lasts."""
+        if self.camera_down(t_ns, camera_id):
             return None
-        t_ns = self.shown_ns(t_ns)
+        t_ns = self.shown_ns(t_ns, camera_id)
         belt_mm = self.belt.position_mm(t_ns)
-        return self._draws().render(belt_mm, self.belt.speed_mm_s(t_ns), t_ns, self.visible_at(t_ns), out)
+        lane = self._lanes[camera_id or self._first]
+        return lane.render(belt_mm, self.belt.speed_mm_s(t_ns), t_ns, self._last_fed_mm(), out)
 
     def prepare(self, t_ns: int, at_most: int = 3) -> None:
         """Draw a few of the things that enter within the next half metre, ahead of time."""
-        belt_mm = self.belt.position_mm(t_ns)
-        last_mm = self._last_fed_mm()
-        items = self._items_up_to(belt_mm + LONGEST_MM + AHEAD_MM)[self._passed :]
-        coming = [item for item in items if LONGEST_MM <= -item.along_mm - belt_mm <= LONGEST_MM + AHEAD_MM]
-        self._draws().prepare(
-            self.belt.speed_mm_s(t_ns), (item for item in coming if -item.along_mm <= last_mm), at_most
-        )
+        for lane in self._lanes.values():
+            lane.prepare(self.belt.position_mm(t_ns), self.belt.speed_mm_s(t_ns), self._last_fed_mm(), at_most)
 
     def warm_up(self) -> None:
         """Draw the belt and the run's pool of things before the first frame is due."""
-        self._draws().render(0.0, self.config.virtual.speed_m_s * 1000.0, 0, [])
-        if self.options.items is None and self._feed is not None:
+        virtual = self.config.virtual
+        for lane in self._lanes.values():
+            lane.render(0.0, virtual.speed_m_s * 1000.0, 0, NOTHING_FED_MM, None)
+        if self.options.items is None and virtual.feed_per_s > 0:
             for thing in drawn_pool(self.options.seed, VARIANTS, drawn_sizes_mm(self.config)):
-                thing.sprite(self._size.px_per_mm)
+                thing.sprite(virtual.width_px / virtual.view_width_mm)
 
-    def _draws(self) -> BeltRenderer:
-        if self._renderer is None:
-            self._renderer = BeltRenderer(self._size, self.options.seed, self.config.virtual.exposure_ms / 1000.0)
-        return self._renderer
-
-    def camera_down(self, t_ns: int) -> bool:
+    def camera_down(self, t_ns: int, camera_id: str | None = None) -> bool:
+        """The fault takes the first camera away."""
         start_ns = self.feed_start_ns
         return start_ns is not None and any(
-            fault.name == "camera" and fault.covers(t_ns, start_ns) for fault in self.options.faults
+            fault.name == "camera" and fault.covers(t_ns, start_ns) for fault in self._camera_faults(camera_id)
         )
 
-    def shown_ns(self, t_ns: int) -> int:
+    def _camera_faults(self, camera_id: str | None) -> tuple[Fault, ...]:
+        return self.options.faults if camera_id in (None, self._first) else ()
+
+    def shown_ns(self, t_ns: int, camera_id: str | None = None) -> int:
         """The moment a picture taken at `t_ns` shows: an earlier one while the camera repeats its last picture."""
         start_ns = self.feed_start_ns
-        for fault in self.options.faults:
+        for fault in self._camera_faults(camera_id):
             if fault.name == "freeze" and start_ns is not None and fault.covers(t_ns, start_ns):
                 return fault.start_ns(start_ns)
         return t_ns
 
-    def visible_at(self, t_ns: int) -> list[PlacedItem]:
+    def visible_at(self, t_ns: int, camera_id: str | None = None) -> list[PlacedItem]:
         """Items that any part of the frame may show."""
-        belt_mm = self.belt.position_mm(t_ns)
-        items = self._items_up_to(belt_mm + LONGEST_MM)
-        if belt_mm < self._passed_at_mm:
-            self._passed = 0
-        self._passed_at_mm = belt_mm
-        beyond_mm = self.config.virtual.view_length_mm + LONGEST_MM
-        while self._passed < len(items) and items[self._passed].along_mm + belt_mm > beyond_mm + OUT_OF_TURN_MM:
-            self._passed += 1
-        last_mm = self._last_fed_mm()
-        shown = []
-        for item in items[self._passed :]:
-            if -item.along_mm > belt_mm + LONGEST_MM + OUT_OF_TURN_MM:
-                break
-            if -LONGEST_MM < item.along_mm + belt_mm < beyond_mm and -item.along_mm <= last_mm:
-                shown.append(item)
-        return shown
+        return self._lanes[camera_id or self._first].visible(self.belt.position_mm(t_ns), self._last_fed_mm())
 
     def fed(self) -> list[PlacedItem]:
-        """Everything that is fed in this run, in feed order."""
+        """Everything that is fed in this run, lane by lane in feed order."""
         last_mm = self._last_fed_mm()
-        return [item for item in self._items_up_to(last_mm) if -item.along_mm <= last_mm]
+        fed = [item for lane in self._lanes.values() for item in lane.items_up_to(last_mm) if -item.along_mm <= last_mm]
+        return sorted(fed, key=lambda item: item.item_id)
 
     def truth(self, edges: Iterable[Edge], end_ns: int) -> list[ItemTruth]:
         """Where every item fed has landed, judged by edges and motion alone."""
@@ -206,29 +189,6 @@ class VirtualLine:
             "belt": [asdict(segment) for segment in self.belt.segments],
         }
 
-    # -- feeding -----------------------------------------------------------------------------------------------------
-
-    def _new_feed(self) -> Feed | None:
-        virtual, options = self.config.virtual, self.options
-        if virtual.feed_per_s <= 0:
-            return None
-        plan = FeedPlan(
-            seed=options.seed,
-            spacing_mm=virtual.speed_m_s * 1000.0 / virtual.feed_per_s,
-            belt_width_mm=virtual.view_width_mm,
-            clear_gap_mm=virtual.clear_gap_mm,
-            touching=options.touching,
-        )
-        return Feed(plan, thing_choice(self.config, options))
-
     def _last_fed_mm(self) -> float:
         """Belt travel at which the feed ends: what would enter the frame later is never laid."""
-        return -1.0 if self.feed_end_ns is None else self.belt.position_mm(self.feed_end_ns)
-
-    def _items_up_to(self, travel_mm: float) -> list[PlacedItem]:
-        if self._feed is None or self.feed_start_ns is None:
-            return self._items
-        laid = self._feed.up_to(travel_mm - self._first_mm)
-        for item in laid[len(self._items) :]:
-            self._items.append(replace(item, along_mm=item.along_mm - self._first_mm))
-        return self._items
+        return NOTHING_FED_MM if self.feed_end_ns is None else self.belt.position_mm(self.feed_end_ns)

@@ -33,6 +33,25 @@ DEVICE_START_S = 10.0
 DEVICE_END_S = 3.0
 
 
+class PermitWire:
+    """The device's permit output, as its own record tells it: {"what": "permit", "on": true}."""
+
+    def __init__(self, record: Path) -> None:
+        self._record = record
+        self._read_bytes = 0
+
+    def read(self) -> bool | None:
+        """The newest word since the last look; None when nothing was said."""
+        if not self._record.exists() or self._record.stat().st_size <= self._read_bytes:
+            return None
+        with self._record.open("rb") as file:
+            file.seek(self._read_bytes)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read_bytes += len(whole) + len(newline)
+        said = [row["on"] for row in map(json.loads, whole.splitlines()) if row["what"] == "permit"]
+        return bool(said[-1]) if said else None
+
+
 class LineProcess:
     def __init__(self, spec: LineSpec, clock: Clock) -> None:
         self._spec = spec
@@ -40,7 +59,12 @@ class LineProcess:
         self._virtual = spec.config.virtual
         self._line = VirtualLine(spec.config, spec.options, clock.now_ns())
         self._line.warm_up()
-        self._ring = FrameRingWriter(spec.shared_memory, spec.bell, self._virtual.width_px, self._virtual.height_px)
+        size = (self._virtual.width_px, self._virtual.height_px)
+        self._rings = {
+            camera.id: FrameRingWriter(spec.memory_of(camera.id), spec.bell_of(camera.id), *size)
+            for camera in spec.config.cameras
+        }
+        self._permit = PermitWire(spec.out / "device.jsonl")
         self._device: subprocess.Popen[bytes] | None = None
         self._waiting_faults: list[Fault] = []
         self._heard = b""
@@ -60,6 +84,7 @@ class LineProcess:
             self._one_frame(frame_id, captured_ns)
             self._hear()
             self._play_device_faults()
+            self._obey_permit()
             self._check_end()
             # A late line skips frames as a slow camera would, instead of falling ever farther behind.
             behind_ns = self._clock.now_ns() - captured_ns
@@ -67,13 +92,14 @@ class LineProcess:
         self._end()
 
     def _one_frame(self, frame_id: int, captured_ns: int) -> None:
-        """Draw what the belt will look like at `captured_ns`, then publish it when that moment has passed."""
-        if not self._line.camera_down(captured_ns):
-            self._line.frame_at(captured_ns, self._ring.slot(frame_id))
+        """Draw what every camera will see at `captured_ns`, then publish it when that moment has passed."""
+        shown = [one for one in self._rings if not self._line.camera_down(captured_ns, one)]
+        for camera_id in shown:
+            self._line.frame_at(captured_ns, camera_id, self._rings[camera_id].slot(frame_id))
         self._line.prepare(captured_ns)
         self._clock.sleep_ns(captured_ns + PUBLISH_DELAY_NS - self._clock.now_ns())
-        if not self._line.camera_down(captured_ns):
-            self._ring.publish(frame_id, captured_ns)
+        for camera_id in shown:
+            self._rings[camera_id].publish(frame_id, captured_ns)
 
     def _write_belt(self) -> None:
         write_profile(self._spec.belt_file, self._line.belt, self._virtual.mm_per_count)
@@ -148,6 +174,12 @@ class LineProcess:
                 self._device.stdin.write(words.encode() + b"\n")
                 self._device.stdin.flush()
 
+    def _obey_permit(self) -> None:
+        """The feeder hangs on the device's permit output."""
+        permitted = self._permit.read()
+        if permitted is not None:
+            self._line.permit(permitted, self._clock.now_ns())
+
     def _end(self) -> None:
         if self._device is not None:
             self._device.terminate()
@@ -158,8 +190,9 @@ class LineProcess:
                 self._device.wait()
         end_ns = self._clock.now_ns()
         write_line_record(self._spec.out, self._line, end_ns)
-        self._ring.close()
-        self._spec.bell.unlink(missing_ok=True)
+        for camera_id, ring in self._rings.items():
+            ring.close()
+            self._spec.bell_of(camera_id).unlink(missing_ok=True)
         self._say("finished", end_ns=end_ns, device_code=self._device.returncode if self._device else None)
 
     def _say(self, event: str, **values: Any) -> None:

@@ -42,6 +42,7 @@ class ViewSize:
     width_px: int = 1280
     height_px: int = 800
     px_per_mm: float = 1280 / 600
+    left_mm: float = 0.0  # lateral position of the picture's left edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class BeltRenderer:
             key = (item.item_id, blur)
             used[key] = self._stamps.get(key) or self._ahead.pop(key, None) or self._make_stamp(item, blur)
             row = scroll + round(item.along_mm * size.px_per_mm)
-            _paste(frame, used[key], row, round(item.lateral_mm * size.px_per_mm))
+            _paste(frame, used[key], row, round((item.lateral_mm - size.left_mm) * size.px_per_mm))
         self._stamps = used
         self._light_and_noise(frame, t_ns)
         return frame

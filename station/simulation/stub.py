@@ -26,11 +26,19 @@ from station.simulation.items import ORGANIC_LABEL, RECYCLABLE_LABEL
 from station.simulation.line import VirtualLine
 from station.simulation.renderer import PlacedItem
 from station.simulation.truth import turned_outline_mm
-from station.tracking.tracker import TrackUpdate
+from station.tracking.spotter import Spotted
+from station.tracking.tracker import TrackIds, TrackUpdate
 
 CLASSES = (ORGANIC_LABEL, RECYCLABLE_LABEL)
 POSITION_SIGMA_MM = 1.0
 SURE = 3.0  # logit of the label that is said
+
+
+class StubSpotter:
+    """Finds nothing, for there are no pictures: its eye knows where things lie."""
+
+    def spot(self, frame: Frame) -> Spotted:
+        return Spotted(frame, (), None, 0.0, None, 0.0)
 
 
 @dataclass(slots=True)
@@ -42,12 +50,12 @@ class _Followed:
 class StubEye:
     """Sees every item exactly where it lies, give or take a millimetre."""
 
-    def __init__(self, line: VirtualLine, camera_id: str, seed: int) -> None:
+    def __init__(self, line: VirtualLine, camera_id: str, seed: int, ids: TrackIds) -> None:
         self._line = line
         self._camera_id = camera_id
+        self._ids = ids
         self._rng = Random(seed)
         self._followed: dict[int, _Followed] = {}
-        self._next_id = 1
         self._last_ns: int | None = None
         self.travel_mm = 0.0
         self.speed_mm_s: float | None = None
@@ -56,9 +64,10 @@ class StubEye:
     def end_mm(self) -> float:
         return self._line.config.virtual.view_length_mm
 
-    def see(self, frame: Frame) -> TrackUpdate:
+    def see(self, spotted: Spotted) -> TrackUpdate:
+        frame = spotted.frame
         self._move(frame)
-        visible = {item.item_id: item for item in self._line.visible_at(frame.captured_ns)}
+        visible = {item.item_id: item for item in self._line.visible_at(frame.captured_ns, self._camera_id)}
         belt_mm = self._line.belt.position_mm(frame.captured_ns)
         ended = []
         for item_id in [known for known in self._followed if self._gone(known, visible, belt_mm)]:
@@ -95,7 +104,7 @@ class StubEye:
     def _follow(self, item_id: int, item: PlacedItem, frame: Frame, belt_mm: float) -> None:
         known = self._followed.get(item_id)
         if known is None:
-            track_id, self._next_id = self._next_id, self._next_id + 1
+            track_id = self._ids.take()
             self.labels[track_id] = item.thing.label
             first_ns, sightings, error_mm = frame.captured_ns, 0, self._rng.gauss(0, POSITION_SIGMA_MM)
         else:
@@ -139,8 +148,8 @@ class StubRecogniser:
 
     classes = CLASSES
 
-    def __init__(self, eye: StubEye, seed: int, confusion: float = 0.02) -> None:
-        self._eye = eye
+    def __init__(self, eyes: Sequence[StubEye], seed: int, confusion: float = 0.02) -> None:
+        self._eyes = eyes
         self._seed = seed
         self._confusion = confusion
 
@@ -148,7 +157,7 @@ class StubRecogniser:
         return [self._say(look) for look in looks]
 
     def _say(self, look: Look) -> Classification:
-        label = self._eye.labels[look.track_id]
+        label = next(eye.labels[look.track_id] for eye in self._eyes if look.track_id in eye.labels)
         if Random(self._seed * 1_000_003 + look.track_id).random() < self._confusion:
             label = CLASSES[1 - CLASSES.index(label)]
         logits = tuple(SURE if name == label else 0.0 for name in CLASSES)

@@ -1,183 +1,68 @@
-"""One camera's view of the belt, from frame to tracks and looks. Owns the state of belt map, detector and tracker.
+"""One camera's items, followed from frame to frame by what its spotter found. Owned by the sort loop.
 
-Knows where belt travel comes from: the encoder, a configured constant speed, or the pictures. Knows no labels and no gates.
+Knows when what was followed is worth nothing any more: another picture size, another way of travel, another encoder epoch.
+Knows no pictures, no labels and no gates.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
-from station.config import BeltConfig, CameraConfig, DetectorConfig
-from station.datatypes import EndedTrack, Frame, Look
-from station.tracking.belt import BeltMap, Direction, configured_map
-from station.tracking.detector import Detector
-from station.tracking.motion import BeltMotion, DirectionFinder
+from station.datatypes import EndedTrack, Look
+from station.tracking.belt import BeltMap, configured_map
+from station.tracking.spotter import Spotted, ViewConfig
 from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
-
-LEARNING_FRAMES = 50  # pictures alone cannot tell a resting machine from a resting belt at first
-LONGEST_STEP_NS = 2_000_000_000  # beyond it, an estimated speed says nothing about the travel
-ENCODER_BOUND_MM = 0.5
-DIRECTIONS = {
-    (True, True): Direction.DOWN,
-    (True, False): Direction.UP,
-    (False, True): Direction.RIGHT,
-    (False, False): Direction.LEFT,
-}
-CONFIGURED_BOUND = 0.03  # of the travel since the last frame
-PICTURE_BOUND = 0.08
-
-
-class TravelSource(Enum):
-    ENCODER = "encoder"
-    CONFIGURED = "configured"
-    PICTURE = "picture"
-
-
-@dataclass(frozen=True, slots=True)
-class ViewConfig:
-    camera: CameraConfig
-    belt: BeltConfig
-    detector: DetectorConfig
-    speed_from_picture: bool = False  # no encoder and no speed that can be trusted: a recording, a bare camera
-    find_direction: bool = False  # nobody has said which way the belt runs: watch the first motion
-
-
-@dataclass(slots=True)
-class _Eye:
-    """What depends on the frame's size."""
-
-    belt: BeltMap
-    detector: Detector
-    tracker: Tracker
-    motion: BeltMotion
 
 
 class View:
     def __init__(self, config: ViewConfig, ids: TrackIds) -> None:
         self._config = config
         self._ids = ids
-        self._eye: _Eye | None = None
-        self._last: Frame | None = None
-        self._frames = 0
-        self._orphans: tuple[EndedTrack, ...] = ()  # of a view whose frames changed size or direction
-        self._direction = Direction(config.camera.travel)
-        self._finder = DirectionFinder() if config.find_direction else None
+        self._tracker: Tracker | None = None
+        self._belt_epoch: int | None = None  # of the newest frame
+        self._void_epoch: int | None = None  # its counts mean nothing any more
+        self.belt: BeltMap | None = None  # known from the first frame on, for its size decides
         self.travel_mm = 0.0  # at the last frame's capture
         self.speed_mm_s: float | None = None
-        self.picture_speed_mm_s: float | None = None  # what the pictures say, to check the encoder by
-        self.source = TravelSource.PICTURE
-
-    @property
-    def belt(self) -> BeltMap | None:
-        """Known from the first frame on, for its size decides."""
-        return self._eye.belt if self._eye else None
 
     def end_mm(self) -> float:
         """Downstream edge of the view on the station axis; as configured until the first frame shows its size."""
-        if self._eye is not None:
-            return self._eye.belt.start_mm + self._eye.belt.view_length_mm
+        if self.belt is not None:
+            return self.belt.start_mm + self.belt.view_length_mm
         camera = self._config.camera
         belt = configured_map(camera, camera.width_px, camera.height_px, self._config.belt.width_mm)
         return belt.start_mm + belt.view_length_mm
 
-    def see(self, frame: Frame) -> TrackUpdate:
-        eye = self._opened(frame)
-        step_ns = frame.captured_ns - self._last.captured_ns if self._last else 0
-        travelled = self._travel(frame, step_ns)
-        detections = eye.detector.find(frame, self._learnt_step_mm(travelled, step_ns))
-        self._find_direction(eye)
-        seen_mm = self._watch_motion(eye, step_ns)
-        if travelled is None:
-            travelled = self.travel_mm + (seen_mm or 0.0)
-        if step_ns > 0:
-            self.speed_mm_s = (travelled - self.travel_mm) * 1e9 / step_ns
-        bound_mm = self._bound_mm(frame, travelled - self.travel_mm)
-        self.travel_mm, self._last = travelled, frame
-        self._frames += 1
-        update = eye.tracker.update(detections, frame, travelled, bound_mm)
-        orphans, self._orphans = self._orphans, ()
+    def see(self, spotted: Spotted) -> TrackUpdate:
+        epoch = spotted.frame.belt_epoch
+        if epoch is not None and epoch == self._void_epoch:
+            return TrackUpdate((), ())  # was on its way here when the device restarted
+        orphans = self.restart() if epoch != self._belt_epoch else ()  # nobody has said so yet
+        orphans += self._fit_to(spotted)
+        assert self._tracker is not None
+        self._belt_epoch = epoch
+        self.travel_mm, self.speed_mm_s = spotted.travel_mm, spotted.speed_mm_s
+        update = self._tracker.update(spotted.detections, spotted.frame, spotted.travel_mm, spotted.bound_mm)
         return replace(update, ended=orphans + update.ended) if orphans else update
 
-    def looks(self, update: TrackUpdate, frame: Frame) -> tuple[Look, ...]:
+    def looks(self, update: TrackUpdate, spotted: Spotted) -> tuple[Look, ...]:
         """Views of this frame that are worth classifying: whole, and of one item alone."""
         return tuple(
-            Look(track.track_id, frame, track.detection.extent)
+            Look(track.track_id, spotted.frame, track.detection.extent)
             for track in update.tracks
             if track.whole and not track.merged and track.detection is not None
         )
 
     def restart(self) -> tuple[EndedTrack, ...]:
-        """The belt position is lost (new encoder epoch): every track ends as lost. What the belt looks like stays."""
-        self._last = None
-        return self._eye.tracker.forget() if self._eye else ()
+        """The belt position is lost (new encoder epoch): every track ends as lost, and so does what is still under way."""
+        self._void_epoch = self._belt_epoch
+        return self._tracker.forget() if self._tracker else ()
 
-    def _opened(self, frame: Frame) -> _Eye:
-        height, width = frame.bgr.shape[:2]
-        known = self._eye.belt if self._eye else None
-        if self._eye is None or known is None or _described(known) != (width, height, self._direction):
-            self._orphans = self.restart()
-            camera = self._config.camera.model_copy(update={"travel": self._direction.value})
-            belt = configured_map(camera, width, height, self._config.belt.width_mm)
-            along_rows = belt.runs_vertically
-            forward = belt.direction in (Direction.DOWN, Direction.RIGHT)
-            self._eye = _Eye(
-                belt,
-                Detector(self._config.detector, belt.mm_per_px, along_rows),
-                Tracker(frame.camera_id, belt, self._ids),
-                BeltMotion(along_rows, forward),
-            )
-        return self._eye
-
-    def _find_direction(self, eye: _Eye) -> None:
-        way = self._finder.see(eye.detector.residual) if self._finder else None
-        if way is None:
-            return
-        self._finder = None
-        self._direction = DIRECTIONS[way]  # from the next frame on
-
-    def _travel(self, frame: Frame, step_ns: int) -> float | None:
-        """Belt travel at capture; None: only the pictures can tell."""
-        belt = self._config.belt
-        if frame.belt_count is not None and belt.mm_per_count is not None:
-            self.source = TravelSource.ENCODER
-            return frame.belt_count * belt.mm_per_count
-        if belt.speed_m_s is not None and not self._config.speed_from_picture:
-            self.source = TravelSource.CONFIGURED
-            return self.travel_mm + belt.speed_m_s * 1e3 * step_ns / 1e9
-        self.source = TravelSource.PICTURE
-        return None
-
-    def _learnt_step_mm(self, travelled_mm: float | None, step_ns: int) -> float:
-        """Travel since the last frame, 0 where the belt is too slow for its look to be learnt."""
-        if self._last is None or step_ns <= 0:
-            return 0.0
-        slowest_mm = self._config.detector.min_update_speed_m_s * 1e3 * step_ns / 1e9
-        if travelled_mm is not None:
-            step_mm = travelled_mm - self.travel_mm
-            return step_mm if step_mm >= slowest_mm else 0.0
-        known = self.picture_speed_mm_s
-        step_mm = (known or 0.0) * step_ns / 1e9
-        return max(step_mm, slowest_mm) if self._frames < LEARNING_FRAMES else step_mm if step_mm >= slowest_mm else 0.0
-
-    def _watch_motion(self, eye: _Eye, step_ns: int) -> float | None:
-        """What the pictures say of the travel since the last frame."""
-        # Against an encoder a look now and then is enough; it costs a millisecond.
-        if self.source is not TravelSource.PICTURE and self._frames % 15 > 1:
-            return None
-        step_ns = step_ns if self.source is TravelSource.PICTURE or self._frames % 15 == 1 else 0
-        mm = eye.belt.mm_per_px * eye.detector.scale
-        seen_mm = eye.motion.see(eye.detector.residual, mm, step_ns if step_ns < LONGEST_STEP_NS else 0)
-        self.picture_speed_mm_s = eye.motion.speed_mm_s
-        return seen_mm
-
-    def _bound_mm(self, frame: Frame, step_mm: float) -> float:
-        if self.source is TravelSource.ENCODER:
-            counts = frame.belt_count_bound or 0.0
-            return max(ENCODER_BOUND_MM, counts * (self._config.belt.mm_per_count or 0.0))
-        share = PICTURE_BOUND if self.source is TravelSource.PICTURE else CONFIGURED_BOUND
-        return ENCODER_BOUND_MM + share * abs(step_mm)
-
-
-def _described(belt: BeltMap) -> tuple[int, int, Direction]:
-    return belt.width_px, belt.height_px, belt.direction
+    def _fit_to(self, spotted: Spotted) -> tuple[EndedTrack, ...]:
+        """A tracker for this view of the belt; returns what the one before has followed."""
+        if spotted.belt is None or spotted.belt is self.belt:
+            return ()
+        orphans = self._tracker.forget() if self._tracker else ()
+        self.belt = spotted.belt
+        self._tracker = Tracker(spotted.frame.camera_id, spotted.belt, self._ids)
+        return orphans

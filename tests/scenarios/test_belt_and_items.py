@@ -106,7 +106,7 @@ def test_an_item_longer_than_the_gates_may_stay_open_is_missed_as_too_long(tmp_p
         pytest.param(
             {"virtual": {"speed_m_s": 3.5}, "cost": {"capture_ms": 400.0}}, id="the camera's pictures come late"
         ),
-        pytest.param({"virtual": {"speed_m_s": 3.5}, "cost": {"detect_ms": 150.0}}, id="the host computes too slowly"),
+        pytest.param({"virtual": {"speed_m_s": 3.5}, "cost": {"detect_ms": 300.0}}, id="the host computes too slowly"),
     ],
 )
 def test_what_comes_too_late_is_refused_by_the_device_and_never_shot_late(

@@ -45,11 +45,11 @@ def test_another_seed_gives_other_records(tmp_path: Path) -> None:
 def test_the_outsiders_recount_agrees_with_the_report(faults: tuple[str, ...], tmp_path: Path) -> None:
     out = tmp_path / "run"
     config = changed(reference_line(), record={"directory": str(tmp_path / "history")})
-    line = LineOptions(seed=5, for_s=14.0, faults=tuple(parse_fault(text) for text in faults))
+    line = LineOptions(seed=5, for_s=18.0, faults=tuple(parse_fault(text) for text in faults))
     report = demo(config, DemoOptions(line, clock="virtual", perception="stub", out=out))
     assert report["ledger_balanced"] is True
     assert json.loads(json.dumps(report)) == json.loads((out / "report.json").read_text())
     command = [sys.executable, str(RECOUNT), str(out), "--compare", str(out / "report.json")]
     outsider = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (outsider.returncode, outsider.stderr) == (0, "")
-    assert json.loads(outsider.stdout)["items"]["total"] == report["items"]["total"] > 100
+    assert json.loads(outsider.stdout)["items"]["total"] == report["items"]["total"] > 80

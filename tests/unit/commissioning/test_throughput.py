@@ -58,7 +58,7 @@ def test_the_bench_runs_the_real_loop_on_a_full_belt_and_compares_like_with_like
     assert 0.98 < figures["ratio"] < 1.0
     assert figures["stages"]["model"]["p50_ms"] == pytest.approx(4.0, abs=0.01)
     assert figures["stages"]["step"]["p50_ms"] >= figures["stages"]["classify"]["p50_ms"] > 4.0
-    assert {"see", "model", "classify", "step"} <= set(figures["stages"])
+    assert {"spot", "follow", "model", "classify", "step"} <= set(figures["stages"])
 
 
 def test_an_engine_that_fails_ends_the_bench() -> None:

@@ -1,23 +1,35 @@
 """A whole view on rendered belts: every item once, at its place, with or without an encoder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from station.config import BeltConfig, CameraConfig, DetectorConfig
-from station.datatypes import EndedTrack, TrackEnd
-from station.tracking.tracker import TrackIds
-from station.tracking.view import TravelSource, View, ViewConfig
+from station.datatypes import EndedTrack, Frame, TrackEnd
+from station.tracking.spotter import Spotted, Spotter, TravelSource, ViewConfig
+from station.tracking.tracker import TrackIds, TrackUpdate
+from station.tracking.view import View
 
 MakeScene = Callable[..., Any]
+FPS = 30
 ENCODER = BeltConfig(width_mm=600, max_speed_m_s=3.5, mm_per_count=0.5)
 CONSTANT = BeltConfig(width_mm=600, max_speed_m_s=3.5, speed_m_s=1.0)
 CAMERA = CameraConfig(mm_per_px=600 / 1280)
 
 
-def view(belt: BeltConfig = ENCODER, **more: bool) -> View:
-    return View(ViewConfig(CAMERA, belt, DetectorConfig(), **more), TrackIds())
+class Watched:
+    """A spotter and the view behind it, as the camera's thread and the loop have them."""
+
+    def __init__(self, belt: BeltConfig = ENCODER, **more: bool) -> None:
+        config = ViewConfig(CAMERA, belt, DetectorConfig(), **more)
+        self.spotter, self.view = Spotter(config), View(config, TrackIds())
+        self.last: Spotted | None = None
+
+    def see(self, frame: Frame) -> TrackUpdate:
+        self.last = self.spotter.spot(frame)
+        return self.view.see(self.last)
 
 
 @pytest.mark.parametrize(
@@ -32,17 +44,18 @@ def test_every_item_is_followed_once_and_left_where_it_lies(
     make_scene: MakeScene, belt: BeltConfig, counted: bool, from_picture: bool, source: TravelSource
 ) -> None:
     scene = make_scene(21, rows=5)
-    eye = view(belt, speed_from_picture=from_picture)
+    eye = Watched(belt, speed_from_picture=from_picture)
     looks: dict[int, int] = {}
     ended: list[EndedTrack] = []
     for frame in scene.frames(48, counted=counted):
         update = eye.see(frame)
         ended += update.ended
-        for look in eye.looks(update, frame):
+        assert eye.last is not None
+        for look in eye.view.looks(update, eye.last):
             looks[look.track_id] = looks.get(look.track_id, 0) + 1
     left = [e.track for e in ended if e.end is TrackEnd.LEFT]
-    assert eye.source is source
-    assert eye.speed_mm_s == pytest.approx(1000, rel=0.03)
+    assert eye.spotter.source is source
+    assert eye.view.speed_mm_s == pytest.approx(1000, rel=0.03)
     assert len(left) == len(scene.items)
     assert not [e for e in ended if e.end is TrackEnd.LOST]
     # Pictures alone find the speed within the first frames, while the belt already moves: a common offset remains.
@@ -58,15 +71,15 @@ def test_every_item_is_followed_once_and_left_where_it_lies(
 
 
 def test_the_pictures_check_the_encoder(make_scene: MakeScene) -> None:
-    scene, eye = make_scene(22, 2000.0, rows=3), view()
+    scene, eye = make_scene(22, 2000.0, rows=3), Watched()
     for frame in scene.frames(46):
         eye.see(frame)
-    assert eye.source is TravelSource.ENCODER
-    assert eye.picture_speed_mm_s == pytest.approx(2000, rel=0.03)
+    assert eye.spotter.source is TravelSource.ENCODER
+    assert eye.spotter.picture_speed_mm_s == pytest.approx(2000, rel=0.03)
 
 
 def test_lost_frames_cost_no_identity(make_scene: MakeScene) -> None:
-    scene, eye = make_scene(23, rows=4), view()
+    scene, eye = make_scene(23, rows=4), Watched()
     ended: list[EndedTrack] = []
     for number, frame in enumerate(scene.frames(48)):
         if number % 7 not in (3, 4, 5):
@@ -75,22 +88,44 @@ def test_lost_frames_cost_no_identity(make_scene: MakeScene) -> None:
 
 
 def test_a_new_encoder_epoch_ends_what_was_followed(make_scene: MakeScene) -> None:
-    scene, eye = make_scene(24, rows=1), view()
+    scene, eye = make_scene(24, rows=1), Watched()
     for frame in scene.frames(8):
         update = eye.see(frame)
     followed = {track.track_id for track in update.tracks}
     assert len(followed) == 3
-    assert {ended.track.track_id for ended in eye.restart()} == followed
+    assert {ended.track.track_id for ended in eye.view.restart()} == followed
+
+
+def test_a_frame_that_was_under_way_when_the_device_restarted_brings_no_items(make_scene: MakeScene) -> None:
+    scene, eye = make_scene(24, rows=1), Watched()
+    frames = list(scene.frames(12))
+    for frame in frames[:8]:
+        eye.see(replace(frame, belt_epoch=1))
+    under_way = eye.spotter.spot(replace(frames[8], belt_epoch=1))
+    eye.view.restart()
+    assert eye.view.see(under_way) == TrackUpdate((), ())
+    assert eye.view.travel_mm != under_way.travel_mm
+    counts = [0.0, 1000 / FPS / 0.5]
+    fresh = [
+        eye.spotter.spot(replace(frame, belt_epoch=2, belt_count=count))
+        for frame, count in zip(frames[9:11], counts, strict=True)
+    ]
+    assert fresh[0].speed_mm_s == pytest.approx(1000, rel=0.01)  # the leap of the counts is no motion
+    assert fresh[1].speed_mm_s == pytest.approx(1000, rel=0.01)
+    for spotted in fresh:
+        update = eye.view.see(spotted)
+    assert eye.view.travel_mm == pytest.approx(1000 / FPS)
+    assert update.ended == ()
 
 
 def test_a_picture_nobody_described_is_understood(make_scene: MakeScene) -> None:
     scene = make_scene(25, rows=4)
-    eye = view(CONSTANT, speed_from_picture=True, find_direction=True)
+    eye = Watched(CONSTANT, speed_from_picture=True, find_direction=True)
     seen: set[int] = set()
     for frame in scene.frames(40, counted=False):
         turned = frame.bgr[:, ::-1].transpose(1, 0, 2)[:, ::-1].copy()  # now the belt runs to the left
         update = eye.see(type(frame)(frame.camera_id, frame.frame_id, frame.captured_ns, turned))
         seen |= {track.track_id for track in update.tracks}
-    assert eye.belt is not None
-    assert eye.belt.direction.value == "left"
+    assert eye.view.belt is not None
+    assert eye.view.belt.direction.value == "left"
     assert len(seen) >= 8
