@@ -1,0 +1,340 @@
+"""Rewrites the C core so that every small change a test ought to notice is in the same library, chosen by one number.
+
+Knows C's syntax tree (pycparser) and which changes are worth making; runs no test. Constants of macros are seen expanded.
+"""
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pycparser import c_ast
+from pycparser.c_generator import CGenerator
+from pycparser.c_parser import CParser
+
+HEADERS: Final = {
+    "stdbool.h": "typedef _Bool bool;",
+    "stddef.h": "typedef unsigned long size_t;",
+    "stdint.h": "".join(
+        f"typedef {sign} {word} {prefix}int{bits}_t;"
+        for bits, word in ((8, "char"), (16, "short"), (32, "int"), (64, "long"))
+        for sign, prefix in (("signed", ""), ("unsigned", "u"))
+    ),
+    "string.h": "",
+}
+PRELUDE: Final = """{includes}
+extern int sc_mutant;
+extern unsigned char sc_reached[];
+static inline int M(int n) {{ sc_reached[n] = 1; return n == sc_mutant; }}
+"""
+SWAPS: Final = {
+    "<": ("<=", ">="),
+    "<=": ("<", ">"),
+    ">": (">=", "<="),
+    ">=": (">", "<"),
+    "==": ("!=",),
+    "!=": ("==",),
+    "+": ("-",),
+    "-": ("+",),
+    "*": ("+",),
+    "/": ("*",),
+    "%": ("/",),
+    "<<": (">>",),
+    ">>": ("<<",),
+    "&": ("|",),
+    "|": ("&",),
+    "^": ("|",),
+}
+ASSIGNMENT_SWAPS: Final = {"+=": "-=", "-=": "+=", "|=": "&=", "&=": "|=", "^=": "|=", ">>=": "<<=", "<<=": ">>="}
+RELATIONS: Final = ("<", "<=", ">", ">=", "==", "!=")
+SMALL: Final = 255  # constants up to here change by one, larger ones to half and double
+Node = Any  # pycparser has no types
+
+
+@dataclass(frozen=True)
+class Mutant:
+    number: int
+    file: str
+    function: str
+    was: str
+    becomes: str
+    nth: int  # of the same change in the same function
+
+    @property
+    def key(self) -> str:
+        again = f" ({self.nth})" if self.nth > 1 else ""
+        return f"{self.file} {self.function}: {self.was} -> {self.becomes}{again}"
+
+
+@dataclass
+class Numbering:
+    """Shared by the files of one build; a change that does not compile is `refused` and not made in the next round."""
+
+    refused: set[str] = field(default_factory=set)
+    mutants: list[Mutant] = field(default_factory=list)
+    _seen: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
+
+    def restart(self) -> None:
+        self.mutants.clear()
+        self._seen.clear()
+
+    def take(self, file: str, function: str, was: str, becomes: str) -> str | None:
+        change = (file, function, " ".join(was.split()), " ".join(becomes.split()))
+        nth = self._seen[change] = self._seen.get(change, 0) + 1
+        mutant = Mutant(len(self.mutants), *change, nth)
+        if mutant.key in self.refused:
+            return None
+        self.mutants.append(mutant)
+        return f"\n/*@{mutant.number}*/ M({mutant.number})"
+
+
+class Mutator(CGenerator):
+    """Prints a syntax tree as C with its mutants in it. Only what runs inside a function is changed."""
+
+    def __init__(self, file: str, numbering: Numbering, constants: dict[str, int]) -> None:
+        super().__init__()
+        self._file, self._numbering, self._constants = file, numbering, constants
+        self._function = ""
+        self._temporaries = 0
+
+    def _take(self, was: Node | str, becomes: str) -> str | None:
+        if not self._function:
+            return None
+        return self._numbering.take(self._file, self._function, was if isinstance(was, str) else text(was), becomes)
+
+    def _plain(self, node: Node) -> str:
+        function, self._function = self._function, ""
+        printed: str = self.visit(node)
+        self._function = function
+        return printed
+
+    def visit_FuncDef(self, n: Node) -> str:  # noqa: N802
+        head = self._plain(n.decl)
+        self._function = n.decl.name
+        body: str = self.visit(n.body)
+        self._function = ""
+        return f"{head}\n{body}\n"
+
+    def visit_ArrayDecl(self, n: Node) -> str:  # noqa: N802
+        return self._plain(n)
+
+    def visit_Enum(self, n: Node) -> str:  # noqa: N802
+        return str(text(n))
+
+    def visit_Typename(self, n: Node) -> str:  # noqa: N802
+        return str(text(n))
+
+    def visit_Case(self, n: Node) -> str:  # noqa: N802
+        body = "".join(self._generate_stmt(s, add_indent=True) for s in n.stmts or [])
+        return f"case {text(n.expr)}:\n{body}"
+
+    def visit_NamedInitializer(self, n: Node) -> str:  # noqa: N802
+        names = "".join(
+            f".{name.name}" if isinstance(name, c_ast.ID) else f"[{text(name).strip('[]')}]" for name in n.name
+        )
+        return f"{names} = {self.visit(n.expr)}"
+
+    def visit_Decl(self, n: Node, no_type: bool = False) -> str:  # noqa: N802
+        if n.init is None or not self._function:
+            return str(super().visit_Decl(n, no_type))
+        init, n.init = n.init, None
+        head = self._plain(n) if not no_type else n.name
+        n.init = init
+        printed = self.visit(init)
+        return f"{head} = {{{printed}}}" if isinstance(init, c_ast.InitList) else f"{head} = {printed}"
+
+    def visit_BinaryOp(self, n: Node) -> str:  # noqa: N802
+        if not self._function:
+            return str(super().visit_BinaryOp(n))
+        left, right = f"({self.visit(n.left)})", f"({self.visit(n.right)})"
+        if n.op in ("&&", "||"):
+            return self._logical(n, left, right)
+        self._temporaries += 1
+        a, b = f"a{self._temporaries}_", f"b{self._temporaries}_"
+        arms = ""
+        for op in SWAPS[n.op]:
+            choice = self._take(n, f"{text(n.left)} {op} {text(n.right)}")
+            arms += f"{choice} ? ({a} {op} {b}) : " if choice else ""
+        if not arms:
+            return f"({left} {n.op} {right})"
+        return f"({{ __auto_type {a} = {left}; __auto_type {b} = {right}; {arms}\n ({a} {n.op} {b}); }})"
+
+    def _logical(self, n: Node, left: str, right: str) -> str:
+        """One operator acts as the other when its mutant is chosen, with its right side still evaluated only if needed."""
+        other = "||" if n.op == "&&" else "&&"
+        choice = self._take(n, f"{text(n.left)} {other} {text(n.right)}")
+        if not choice:
+            return f"({left} {n.op} {right})"
+        self._temporaries += 1
+        a = f"a{self._temporaries}_"
+        stops = choice if n.op == "&&" else f"!{choice}"
+        return f"({{ _Bool {a} = {left}; ({a} != ({stops})) ? (_Bool){right} : {a}; }})"
+
+    def visit_UnaryOp(self, n: Node) -> str:  # noqa: N802
+        if n.op == "sizeof" or not self._function:
+            return str(text(n))
+        operand = self.visit(n.expr)
+        if n.op == "!":
+            choice = self._take(n, text(n.expr))
+            return f"((!({operand})) != ({choice}))" if choice else f"(!({operand}))"
+        if n.op in ("p++", "p--"):
+            other = "--" if n.op == "p++" else "++"
+            choice = self._take(n, f"{text(n.expr)}{other}")
+            return f"({choice} ? ({operand}){other} : ({operand}){n.op[1:]})" if choice else f"({operand}){n.op[1:]}"
+        if n.op in ("++", "--"):
+            other = "--" if n.op == "++" else "++"
+            choice = self._take(n, f"{other}{text(n.expr)}")
+            return f"({choice} ? {other}({operand}) : {n.op}({operand}))" if choice else f"{n.op}({operand})"
+        return f"({n.op}({operand}))"
+
+    def visit_Constant(self, n: Node) -> str:  # noqa: N802
+        if n.type == "string":
+            return str(n.value)
+        return self._constant(n, n.value, int(re.sub("[uUlL]+$", "", n.value), 0))
+
+    def visit_ID(self, n: Node) -> str:  # noqa: N802
+        if n.name in ("true", "false"):
+            other = "false" if n.name == "true" else "true"
+            choice = self._take(n, other)
+            return f"({choice} ? {other} : {n.name})" if choice else n.name
+        if n.name.isupper() and n.name != "NULL":
+            return self._constant(n, n.name, self._constants.get(n.name, 0))
+        return str(n.name)
+
+    def _constant(self, n: Node, name: str, value: int) -> str:
+        changed = (f"{name} * 2", f"{name} / 2") if value > SMALL else (f"{name} + 1", f"{name} - 1")
+        arms = ""
+        for change in changed[: 1 if value == 0 else 2]:
+            choice = self._take(n, change)
+            arms += f"{choice} ? ({change}) : " if choice else ""
+        return f"({arms}\n{name})" if arms else name
+
+    def _condition(self, cond: Node) -> str:
+        """Negated as a whole, where no change inside it would be the same."""
+        printed: str = self.visit(cond)
+        already = (isinstance(cond, c_ast.BinaryOp) and cond.op in RELATIONS) or (
+            isinstance(cond, c_ast.UnaryOp) and cond.op == "!"
+        )
+        choice = None if already or isinstance(cond, c_ast.Constant) else self._take(cond, f"!({text(cond)})")
+        return f"(!({printed})) == ({choice})" if choice else printed
+
+    def visit_If(self, n: Node) -> str:  # noqa: N802
+        printed = f"if ({self._condition(n.cond)})\n{self._body(n.iftrue)}"
+        return printed + (f"else\n{self._body(n.iffalse)}" if n.iffalse else "")
+
+    def visit_While(self, n: Node) -> str:  # noqa: N802
+        return f"while ({self._condition(n.cond)})\n{self._body(n.stmt)}"
+
+    def visit_For(self, n: Node) -> str:  # noqa: N802
+        begin = self.visit(n.init) if n.init else ""
+        step = self._plain(n.next) if n.next else ""  # counting the wrong way only runs for ever
+        return f"for ({begin}; {self._condition(n.cond)}; {step})\n{self._body(n.stmt)}"
+
+    def visit_TernaryOp(self, n: Node) -> str:  # noqa: N802
+        return f"(({self._condition(n.cond)}) ? ({self.visit(n.iftrue)}) : ({self.visit(n.iffalse)}))"
+
+    def visit_Assignment(self, n: Node) -> str:  # noqa: N802
+        left, right = self.visit(n.lvalue), self.visit(n.rvalue)
+        other = ASSIGNMENT_SWAPS.get(n.op)
+        choice = self._take(n, f"{text(n.lvalue)} {other} {text(n.rvalue)}") if other else None
+        return (
+            f"({choice} ? ({left} {other} {right}) : ({left} {n.op} {right}))" if choice else f"{left} {n.op} {right}"
+        )
+
+    def _body(self, statement: Node) -> str:
+        return "{\n" + self._generate_stmt(statement, add_indent=True) + "}\n"
+
+    def _generate_stmt(self, n: Node, add_indent: bool = False) -> str:
+        printed = str(super()._generate_stmt(n, add_indent))
+        deletable = isinstance(n, c_ast.Assignment | c_ast.FuncCall | c_ast.UnaryOp | c_ast.Cast)
+        choice = self._take(n, "nothing") if deletable else None
+        return f"if (!({choice})) {{ {printed} }}\n" if choice else printed
+
+
+def text(node: Node) -> str:
+    return str(CGenerator().visit(node))
+
+
+def parse(source: Path, scratch: Path) -> Node:
+    fake = scratch / "headers"
+    fake.mkdir(parents=True, exist_ok=True)
+    for name, content in HEADERS.items():
+        (fake / name).write_text(content + "\n")
+    command = ["gcc", "-E", "-nostdinc", f"-I{fake}", "-DSC_API=", "-D__attribute__(x)=", "-DSC_FIRMWARE_HASH=1u"]
+    expanded = subprocess.run([*command, str(source)], check=True, capture_output=True, text=True).stdout
+    return CParser().parse(expanded, str(source))
+
+
+def constants_of(tree: Node) -> dict[str, int]:
+    """Values of the enumerators: plain numbers and counting up; anything computed counts as large."""
+    values: dict[str, int] = {}
+
+    class Enumerators(c_ast.NodeVisitor):
+        def visit_EnumeratorList(self, n: Node) -> None:  # noqa: N802
+            following = 0
+            for entry in n.enumerators:
+                if isinstance(entry.value, c_ast.Constant):
+                    following = int(entry.value.value, 0)
+                elif entry.value is not None:
+                    following = SMALL + 1
+                values[entry.name] = following
+                following += 1
+
+    Enumerators().visit(tree)
+    return values
+
+
+def mutated(source: Path, tree: Node, numbering: Numbering) -> str:
+    includes = "\n".join(re.findall(r"^#include .*", source.read_text(), re.M))
+    printer = Mutator(source.name, numbering, constants_of(tree))
+    parts = [PRELUDE.format(includes=includes)]
+    for node in tree.ext:
+        if node.coord is not None and Path(node.coord.file).name == source.name:
+            end = "" if isinstance(node, c_ast.FuncDef) else ";"
+            parts.append(printer.visit(node) + end + "\n")
+    return "\n".join(parts)
+
+
+def build(firmware: Path, out: Path) -> tuple[Path, list[Mutant]]:
+    """The library with all mutants, and their list by number."""
+    out.mkdir(parents=True, exist_ok=True)
+    sources = sorted((firmware / "core").glob("*.c"))
+    trees = {source: parse(source, out) for source in sources}
+    numbering = Numbering()
+    for _ in range(20):
+        numbering.restart()
+        for source in sources:
+            (out / source.name).write_text(mutated(source, trees[source], numbering))
+        refused = _refused(firmware, out, sources, numbering)
+        if not refused:
+            break
+        numbering.refused |= refused
+    chooser = f"int sc_mutant = -1; unsigned char sc_reached[{len(numbering.mutants)}];\n"
+    (out / "chooser.c").write_text(chooser)
+    library = out / "core.so"
+    generated = [str(out / source.name) for source in sources]
+    hal = [str(path) for path in sorted((firmware / "hal/posix").glob("*.c"))]
+    command = [*_compiler(firmware), "-O2", "-shared", *generated, str(out / "chooser.c"), *hal, "-lm", "-pthread"]
+    subprocess.run([*command, "-o", str(library)], check=True)
+    return library, numbering.mutants
+
+
+def _compiler(firmware: Path) -> list[str]:
+    return ["gcc", "-std=gnu11", "-w", "-fPIC", "-DSC_FIRMWARE_HASH=1u", f"-I{firmware / 'core'}"]
+
+
+def _refused(firmware: Path, out: Path, sources: list[Path], numbering: Numbering) -> set[str]:
+    """Keys of the mutants on lines that the compiler rejects."""
+    refused: set[str] = set()
+    for source in sources:
+        command = [*_compiler(firmware), "-fsyntax-only", "-fmax-errors=0", str(out / source.name)]
+        said = subprocess.run(command, check=False, capture_output=True, text=True).stderr
+        lines = (out / source.name).read_text().splitlines()
+        errors = {int(n) for n in re.findall(rf"{re.escape(source.name)}:(\d+):\d+: error", said)}
+        for number in errors:
+            found = re.match(r"/\*@(\d+)\*/", lines[number - 1])
+            if found is None:
+                raise ValueError(f"{out / source.name}:{number} does not compile:\n{said}")
+            refused.add(numbering.mutants[int(found[1])].key)
+    return refused
