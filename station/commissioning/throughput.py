@@ -7,8 +7,7 @@ Knows the loop and the belt; no cameras, links or panels.
 
 import queue
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from threading import Thread
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from firmware_bridge.messages import Accepted, DuringCount, DuringTime, Fired, LinkState, Reply
-from station.app import build_eyesight, build_loop, spotters_of, views_of
+from station.app import build_eyesight, build_loop, views_of
 from station.clock import Clock, ManualClock
 from station.commissioning.packed_belt import PackedBelt
 from station.config import StationConfig, changed
@@ -31,7 +30,7 @@ from station.recognition.backends.contract import Backend, BgrBatch, Logits
 from station.recognition.classifier import Classifier
 from station.record.run_report import percentile
 from station.tracking.spotter import Spotted, Spotter
-from station.tracking.spotter import Spotted, Spotter
+from station.tracking.tracker import TrackUpdate
 
 SCHEMA = "station.bench/1"
 FILL_FRAMES = 20  # after the first item: until the view is full
@@ -130,8 +129,8 @@ class _Rig:
         self._belt = PackedBelt(config.virtual, config.cameras[0].id, START_NS, plan.learn_frames, plan.seed)
         self._recogniser = _TimedRecogniser(Classifier(_TimedBackend(backend, watch), info), watch)
         eyesight = build_eyesight(config)
-        self._spotter = _TimedSpotter(next(iter(spotters_of(eyesight).values())), watch)
-        eyes: dict[str, Eye] = {name: _TimedEye(view, watch) for name, view in views_of(eyesight).items()}
+        self._spotter = eyesight[config.cameras[0].id].spotter
+        eyes: dict[str, Eye] = {name: _TimedEye(eye, watch) for name, eye in views_of(eyesight).items()}
         self._clock = ManualClock(START_NS)
         self._loop = build_loop(config, eyes, self._recogniser, self._clock, auto_rearm=True)
         self._replies: list[Reply] = []
@@ -179,9 +178,24 @@ def _search(
     for frame in frames:
         since_ns = watch.clock.now_ns()
         seen = spotter.spot(frame)
-        watch.note("see", since_ns)
+        watch.note("spot", since_ns)
         spotted.put(seen)
     spotted.put(None)
+
+
+class _TimedEye:
+    def __init__(self, eye: Eye, watch: Stopwatch) -> None:
+        self._eye = eye
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._eye, name)
+
+    def see(self, spotted: Spotted) -> TrackUpdate:
+        since_ns = self._watch.clock.now_ns()
+        update = self._eye.see(spotted)
+        self._watch.note("follow", since_ns)
+        return update
 
 
 class _TimedBackend:
