@@ -16,8 +16,8 @@ from typing import Protocol
 from firmware_bridge.controller import Controller
 from firmware_bridge.messages import LinkState, LinkStatus, Reply
 from station.books import Books
-from station.capture.camera import Camera, CameraInfo
 from station.camera_thread import CameraNews, CameraThread, Caught, FrameSpotter
+from station.capture.camera import Camera, CameraInfo
 from station.channels import Bounded, ChannelFull, Latest
 from station.clock import Clock
 from station.datatypes import Frame, OutcomeKind
@@ -295,10 +295,11 @@ def status_line(live: LiveRun) -> str:
     p50, p99 = live.books.latency_p50_p99_ms()
     outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
     link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
+    held = f" | {machine.reason}" if machine.state is State.HELD else ""
     latency = f"latency {p50:.0f}/{p99:.0f} ms" if p50 is not None and p99 is not None else "latency -"
     return (
         f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
-        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}"
+        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}{held}"
     )
 
 
