@@ -36,6 +36,7 @@ from station.screen import Screen, ScreenSetup
 from station.simulation.faults import STATION_FAULTS
 from station.simulation.launch import LineHandle, LineSpec
 from station.simulation.line import LineOptions, thing_choice
+from station.simulation.made_up import device_stalls
 from station.simulation.mishaps import FailingRecogniser, FailingSink, FaultTimes
 from station.simulation.model_alone import model_alone
 from station.simulation.verdict import verdict_of, write_line_record
@@ -225,6 +226,8 @@ def _judged(
 ) -> Ending:
     verdict = verdict_of(archive.out)
     truth = dict(verdict.truth)
+    if options.clock == "wall":
+        truth["device_stalls"] = device_stalls(archive.out)
     if brain is not None and brain.classifier is not None:
         truth["model_alone"] = _model_alone(config, options.line, archive.out, brain.classifier)
     return Ending(

@@ -112,6 +112,12 @@ def report_text(report: dict[str, Any]) -> str:
         lines.append(f"latency    capture to scheduled {scheduled['p50']} ms p50, {scheduled['p99']} ms p99")
     truth = report.get("truth")
     if truth:
+        stalls = truth.get("device_stalls")
+        if stalls and stalls["edges_made_up"]:
+            lines.append(
+                f"           the simulated device was kept waiting {stalls['stalls']} times, at most {stalls['longest_ms']} ms; "
+                f"{stalls['edges_made_up']} of {stalls['edges']} edges are computed afterwards, at their moment"
+            )
         lines.append(
             "truth      "
             + ", ".join(
