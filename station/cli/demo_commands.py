@@ -115,8 +115,8 @@ def report_text(report: dict[str, Any]) -> str:
         stalls = truth.get("device_stalls")
         if stalls and stalls["edges_made_up"]:
             lines.append(
-                f"           the simulated device was kept waiting {stalls['stalls']} times, at most {stalls['longest_ms']} ms; "
-                f"{stalls['edges_made_up']} of {stalls['edges']} edges are computed afterwards, at their moment"
+                f"           the simulated device was kept waiting {stalls['stalls']} times, at most "
+                f"{stalls['longest_ms']} ms; {stalls['edges_made_up']} of {stalls['edges']} edges were made up for"
             )
         lines.append(
             "truth      "
