@@ -107,6 +107,10 @@ class Board:
         self.edges.clear()  # configuring has turned the pins into outputs
         return hello
 
+    def rearm(self) -> None:
+        self.lease()
+        self.send_until(wire.Arm(wire.commit_message(CONFIG_AVR).crc, True), wire.Ack)
+
     def device_us(self, cycle: float) -> float:
         """A moment of the simulation on the device's own clock, exactly."""
         return float(cycle - self._c.rig_timer_begun(self._rig)) / CYCLES_PER_US

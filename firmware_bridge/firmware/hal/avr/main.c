@@ -15,6 +15,7 @@
 
 #define UBRR_250K 7 /* with U2X */
 
+enum { CANCEL = 0x08, STOP = 0x0A };
 enum { RX_SIZE = 64, TX_SIZE = 8, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 8 };
 /* Ticks: what the 16-bit timer may be set for; what passes while it is set; from an encoder edge to its stamp. */
 enum { NEAR = 0x7000, SETTLE = 6, ENTRY = 4 };
@@ -23,6 +24,7 @@ static sc_core core;
 static volatile uint8_t rx[RX_SIZE], rx_head, rx_tail, tx[TX_SIZE], tx_head, tx_tail;
 static volatile uint8_t overflows; /* of the 0.5 us timer, since the clock was last read */
 static volatile bool timer_ran, stalled;
+static bool held; /* the timer moves nothing */
 static volatile uint16_t encoder_count, encoder_stamp; /* low bits; the stamp in timer ticks */
 static volatile uint8_t encoder_phase;
 
@@ -54,22 +56,32 @@ ISR(TIMER1_OVF_vect) {
     timer_ran = true;
 }
 
-/* The clock in ticks of 0.5 us; interrupts must be off. Asked several times a pass, it sees every wrap of the counter by itself;
- * the overflow interrupt only counts, to tell that a pass took longer than a wrap: then the time is not known any more. (An
- * overflow that did not interrupt does no harm: simavr 1.6 drops those that meet a write to OCR1A.) */
+/* What of the clock must be read with interrupts off. */
+static volatile uint16_t read_low;
+static volatile uint8_t read_overflows;
+static inline __attribute__((always_inline)) void read_clock(void) {
+    uint16_t low = TCNT1;
+    uint8_t n = overflows;
+    if ((TIFR1 & (1 << TOV1)) && low < 0x8000u) {
+        TIFR1 = 1 << TOV1;
+        n++;
+        timer_ran = true;
+    }
+    overflows = 0;
+    read_overflows = n;
+    read_low = low;
+}
+
+/* The clock in ticks of 0.5 us, of the moment read_clock was called. Asked several times a pass, it sees every wrap of the counter by
+ * itself; the overflow interrupt only counts, to tell that a pass took longer than a wrap: then the time is not known any more.
+ * (An overflow that did not interrupt does no harm: simavr 1.6 drops those that meet a write to OCR1A.) */
 static uint64_t ticks(void) {
     static uint32_t high;
     static uint16_t last;
-    uint16_t low = TCNT1;
+    uint16_t low = read_low;
     bool wrapped = low < last;
-    if ((TIFR1 & (1 << TOV1)) && low < 0x8000u) {
-        TIFR1 = 1 << TOV1;
-        overflows++;
-        timer_ran = true;
-    }
     if (wrapped) high++;
-    if (overflows > wrapped) stalled = true;
-    overflows = 0;
+    if (read_overflows > wrapped) stalled = true;
     last = low;
     return (uint64_t)high << 16 | low;
 }
@@ -112,20 +124,25 @@ static inline __attribute__((always_inline)) void walk(void) {
 
 ISR(TIMER1_COMPA_vect) { walk(); }
 
-/* Main loop, interrupts off: the timer is set once the next move is near. `then` is a moment of this pass. */
+/* Main loop: the timer is set once the next move is near. `then` is a moment of this pass. While the compare interrupt is off
+ * nobody else touches the list. */
 static void watch(uint32_t then) {
     const board_moves *list = plan;
-    if (list->next == list->used || (TIMSK1 & (1 << OCIE1A))) return;
+    if ((TIMSK1 & (1 << OCIE1A)) || list->next == list->used) return;
     uint32_t at = list->move[list->next].at;
-    int32_t left = (int32_t)(at - then) - (uint16_t)(TCNT1 - (uint16_t)then);
-    if (left > NEAR) return;
-    TIMSK1 = 1 << TOIE1 | 1 << OCIE1A; /* stays, unless walk() finds nothing more that is near */
-    if (left > SETTLE) {
-        OCR1A = (uint16_t)at;
-        TIFR1 = 1 << OCF1A;
-        if ((int16_t)((uint16_t)at - TCNT1) > SETTLE) return;
+    int32_t ahead = (int32_t)(at - then);
+    if (ahead > NEAR) return;
+    if (ahead < 0) ahead = 0;
+    ATOMIC_BLOCK(ATOMIC_RESTORESTATE) {
+        int16_t left = (int16_t)ahead - (int16_t)(TCNT1 - (uint16_t)then);
+        TIMSK1 = 1 << TOIE1 | 1 << OCIE1A; /* stays, unless walk() finds nothing more that is near */
+        if (left > SETTLE) {
+            OCR1A = (uint16_t)at;
+            TIFR1 = 1 << OCF1A;
+            left = (int16_t)((uint16_t)at - TCNT1);
+        }
+        if (left <= SETTLE) walk();
     }
-    walk();
 }
 
 /* Any edge of A or B is one step, forward or back; a jump over two counts as none. */
@@ -169,13 +186,14 @@ static uint64_t look_at_interrupts(void) {
     static uint16_t seen;
     uint16_t count = 0, stamp = 0;
     uint8_t head = 0;
-    uint64_t now = 0;
+    uint64_t now;
     ATOMIC_BLOCK(ATOMIC_RESTORESTATE) {
         count = encoder_count;
         stamp = encoder_stamp;
         head = done_head;
-        now = ticks();
+        read_clock();
     }
+    now = ticks();
     for (; done_tail != head; done_tail = (done_tail + 1u) % MOVES_LOG)
         sc_moved(&core, done[done_tail].on, done[done_tail].off, (now - (uint16_t)((uint16_t)now - done[done_tail].stamp)) >> 1);
     if (count != seen) {
@@ -184,6 +202,15 @@ static uint64_t look_at_interrupts(void) {
         sc_encoder(&core, (now - (uint16_t)((uint16_t)now - stamp)) >> 1, total);
     }
     return now >> 1;
+}
+
+/* The end of a CANCEL, DISARM or STOP: from here on no planned edge falls until there is a new plan. */
+static void hold_if_it_takes_back(void) {
+    uint8_t type = core.rx[0];
+    if (core.rx_length == 0 || type < CANCEL || type > STOP) return;
+    held = true;
+    TIMSK1 = 1 << TOIE1;
+    is_parked = false;
 }
 
 /* What has come, up to the end of one frame; the clock is read behind the bytes, or the host's clock bound would not hold. */
@@ -198,6 +225,7 @@ static uint64_t receive(void) {
             whole = byte == 0 && core.rx_any;
             bytes[n++] = byte;
         }
+        if (whole) hold_if_it_takes_back();
         now = look_at_interrupts();
         sc_receive(&core, bytes, n, now);
     } while (n == CHUNK && !whole);
@@ -249,8 +277,8 @@ static void drive(uint64_t at_us) {
             plan = next;
             TIMSK1 = 1 << TOIE1;
         }
-        watch((uint32_t)at_us * SC_TICKS_PER_US);
     }
+    watch((uint32_t)at_us * SC_TICKS_PER_US);
 }
 
 static void start(void) {
@@ -283,7 +311,8 @@ int main(void) {
         sc_tick_gates(&core, now);
         drive(now);
         now = receive();
-        if (!sc_armed(&core)) drive(now); /* STOP does not wait for a pass */
+        if (held) drive(now); /* STOP does not wait for a pass */
+        held = false;
         sc_tick(&core, now);
         transmit();
         if (timer_ran && !stalled) {

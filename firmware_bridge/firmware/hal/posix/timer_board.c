@@ -92,6 +92,16 @@ static void publish(timer_board *b, uint64_t now_us) {
     b->is_parked = false;
 }
 
+/* As on the boards: what a STOP has taken back does not wait for a pass. */
+static void disarmed(timer_board *b, const sc_core *core, uint64_t now_us) {
+    if (!b->armed || sc_armed(core)) return;
+    b->armed = b->is_parked = false;
+    b->moves.used = b->moves.next = 0;
+    b->coming = b->moves;
+    b->wanted = sc_outputs(core);
+    set_pins(b, b->wanted, now_us);
+}
+
 static uint64_t move_us(const timer_board *b, uint64_t now_us) {
     if (b->moves.next == b->moves.used) return UINT64_MAX;
     int32_t left = (int32_t)(b->moves.move[b->moves.next].at - (uint32_t)now_us);
@@ -103,6 +113,7 @@ static uint64_t first_of(uint64_t a, uint64_t b) { return a < b ? a : b; }
 uint32_t timer_board_advance(timer_board *b, sc_core *core, uint64_t from_us, uint64_t to_us, double from_counts, double to_counts) {
     double per_us = to_us > from_us ? (to_counts - from_counts) / (double)(to_us - from_us) : 0.0;
     uint64_t now_us = from_us;
+    disarmed(b, core, now_us);
     for (;;) {
         uint64_t count_us = UINT64_MAX;
         int64_t next = per_us > 0.0 ? b->count + 1 : b->count - 1;
