@@ -41,6 +41,8 @@ _FUNCTIONS: Final[dict[str, tuple[object, tuple[object, ...]]]] = {
     "sc_take_edges": (c_uint32, (_CORE, POINTER(c_int64), c_uint32)),
     "sc_waiting": (c_uint32, (_CORE,)),
     "sc_edges_lost": (c_uint32, (_CORE,)),
+    "sc_trigger": (c_uint8, (_CORE,)),
+    "sc_trigger_number": (c_uint32, (_CORE,)),
     "lockstep_advance": (c_uint32, (_CORE, c_uint64, c_uint64, c_double, c_double)),
     "sc_output_differs": (None, (_CORE, c_uint32, c_uint64)),
     "sc_moved": (None, (_CORE, c_uint32, c_uint32, c_uint64)),

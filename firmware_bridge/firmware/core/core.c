@@ -46,6 +46,9 @@ void sc_tick_gates(sc_core *core, uint64_t now_us) {
     sc_duty_tick(core, now_us);
     sc_control_tick(core, now_us);
     sc_schedule_run(core, now_us);
+#if SC_TRIGGER
+    sc_trigger_tick(core, now_us);
+#endif
 }
 
 void sc_tick(sc_core *core, uint64_t now_us) {
@@ -68,6 +71,9 @@ static uint64_t wake_count_us(const sc_core *core) {
 
 uint64_t sc_next_edge_us(const sc_core *core) {
     uint64_t due = sc_min_u64(core->schedule_due_us, wake_count_us(core));
+#if SC_TRIGGER
+    due = sc_min_u64(due, sc_trigger_due_us(core));
+#endif
     return core->armed ? sc_min_u64(due, core->lease_until_us) : due;
 }
 

@@ -133,6 +133,14 @@ typedef struct {
 #endif
 } sc_encoder_state;
 
+#if SC_TRIGGER
+typedef struct {
+    uint32_t period_us, pulse_us, number; /* period 0: off */
+    uint64_t due_us, off_us;
+    bool on;
+} sc_trigger_state;
+#endif
+
 struct sc_core {
     uint64_t uid;
     uint32_t boot_id;
@@ -168,6 +176,10 @@ struct sc_core {
     sc_encoder_state encoder;
     uint64_t encoder_report_us;
     uint64_t encoder_told_us;
+
+#if SC_TRIGGER
+    sc_trigger_state trigger;
+#endif
 
     sc_event ring[SC_RING];
     uint16_t ring_first, ring_used, ring_sent;
@@ -246,6 +258,14 @@ void sc_gates_set(sc_core *core, sc_mask want, uint64_t now_us);
 bool sc_gate_may_open(const sc_core *core, uint8_t gate, uint64_t now_us);
 void sc_duty_tick(sc_core *core, uint64_t now_us);
 uint32_t sc_duty_used_us(const sc_core *core, uint8_t gate);
+
+/* trigger.c */
+#if SC_TRIGGER
+sc_error sc_trigger_set(sc_core *core, const uint8_t *payload, uint64_t now_us);
+void sc_trigger_restart(sc_core *core);
+void sc_trigger_tick(sc_core *core, uint64_t now_us);
+uint64_t sc_trigger_due_us(const sc_core *core);
+#endif
 
 /* events.c */
 void sc_event_push(sc_core *core, sc_event event);

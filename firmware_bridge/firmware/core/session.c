@@ -3,14 +3,18 @@
 #include "internal.h"
 
 enum {
-    HELLO = 0x01, CONFIG_GATE, CONFIG_COMMIT, ARM, LEASE, SYNC, DIVERT, CANCEL, DISARM, STOP, EVT_ACK, CLEAR_FAULT,
+    HELLO = 0x01, CONFIG_GATE, CONFIG_COMMIT, ARM, LEASE, SYNC, DIVERT, CANCEL, DISARM, STOP, EVT_ACK, CLEAR_FAULT, TRIGGER,
     HELLO_R = 0x81, ACK = 0x82, CONFIG_R = 0x83, STATUS = 0x85, SYNC_R = 0x86, ANSWER = 0x87
 };
+enum { LAST = SC_TRIGGER ? TRIGGER : CLEAR_FAULT };
 enum { GREETING_PAUSE_US = 50000 };
 
 static const uint8_t payload_length[] = {
     [HELLO] = 9, [CONFIG_GATE] = 24, [CONFIG_COMMIT] = 23, [ARM] = 5, [LEASE] = 6, [SYNC] = 8, [DIVERT] = 25, [CANCEL] = 4,
     [DISARM] = 0, [STOP] = 0, [EVT_ACK] = 4, [CLEAR_FAULT] = 0,
+#if SC_TRIGGER
+    [TRIGGER] = 8,
+#endif
 };
 
 static void send(sc_core *core, uint8_t type, const uint8_t *payload, const uint8_t *end) {
@@ -74,6 +78,9 @@ static void greet(sc_core *core, const uint8_t *at, uint64_t now_us) {
         core->encoder_report_us = now_us;
         sc_commands_forget(core);
         sc_events_restart(core, now_us);
+#if SC_TRIGGER
+        sc_trigger_restart(core);
+#endif
     }
     send_hello(core, nonce, now_us);
 }
@@ -134,6 +141,9 @@ static void dispatch(sc_core *core, const sc_frame *frame, uint64_t now_us) {
     case DISARM:
     case STOP: disarm(core, frame, now_us); break;
     case EVT_ACK: sc_events_ack(core, get_u32(&at)); break;
+#if SC_TRIGGER
+    case TRIGGER: send_ack(core, frame, sc_trigger_set(core, at, now_us)); break;
+#endif
     default: send_ack(core, frame, sc_clear_fault(core)); break; /* CLEAR_FAULT, the last one known */
     }
 }
@@ -148,7 +158,7 @@ static void foreign(sc_core *core, uint64_t now_us) {
 }
 
 void sc_session_frame(sc_core *core, const sc_frame *frame, uint64_t now_us) {
-    bool known = frame->type >= HELLO && frame->type <= CLEAR_FAULT;
+    bool known = frame->type >= HELLO && frame->type <= LAST;
     bool fits = known && frame->length == payload_length[frame->type];
     if (frame->type == HELLO && frame->session == 0 && fits) {
         greet(core, frame->payload, now_us);

@@ -32,6 +32,9 @@
 #ifndef SC_FRAME
 #define SC_FRAME 96 /* longest frame before COBS; a small board needs 64, the host's longest has 35 */
 #endif
+#ifndef SC_TRIGGER
+#define SC_TRIGGER 1 /* 0: no camera trigger output; the message is of an unknown type then */
+#endif
 #ifndef SC_RATE_SAMPLES
 #define SC_RATE_SAMPLES 24
 #endif

@@ -84,6 +84,9 @@ SC_API uint8_t sc_permit(const sc_core *core);
 SC_API uint8_t sc_armed(const sc_core *core);
 SC_API uint8_t sc_disarm_reason(const sc_core *core);
 SC_API int64_t sc_count(const sc_core *core);
+/* The camera trigger's level, and how many pulses it has given; only where SC_TRIGGER is 1. */
+SC_API uint8_t sc_trigger(const sc_core *core);
+SC_API uint32_t sc_trigger_number(const sc_core *core);
 /* Output edges since the last call, four numbers each: gate, on, at_us, count. Returns how many edges (at most max). */
 SC_API uint32_t sc_take_edges(sc_core *core, int64_t *rows, uint32_t max);
 /* Bit 0: edges wait to be taken; bit 1: bytes wait to be sent. */

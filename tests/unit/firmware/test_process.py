@@ -236,6 +236,22 @@ def test_an_e_stop_disarms(device: Device) -> None:
     assert device.noted("disarmed")[0]["reason"] == "estop"
 
 
+def test_an_output_that_does_not_follow_is_a_fault(device: Device) -> None:
+    device.meet()
+    device.arm()
+    device.say("stuck 3 1")
+    device.until(lambda: bool(device.noted("disarmed")), leasing=True)
+    assert device.noted("disarmed")[0]["reason"] == "fault"
+
+
+def test_trigger_pulses_are_written_down(device: Device) -> None:
+    device.meet()
+    os.write(device.port, encode_frame(Frame(0x0D, 0, device.session, struct.pack("<II", 20_000, 500))))
+    device.until(lambda: len(device.noted("trigger")) > 3)
+    numbers = [line["number"] for line in device.noted("trigger")]
+    assert numbers == sorted(set(numbers))
+
+
 def test_it_ends_with_the_pipe_that_commands_it(device: Device) -> None:
     assert device.process.stdin is not None
     device.process.stdin.close()

@@ -44,6 +44,7 @@ void device_boot(device *d, uint8_t reset_cause, uint64_t now_ns) {
     d->looked_ns = now_ns;
     d->epoch_count = d->has_belt ? belt_count(&d->belt, now_ns) : 0;
     d->armed = d->permit = false;
+    d->triggers = 0;
     sc_init(d->core, 0x5EED, d->boot_id, reset_cause, d->gates, d->has_belt);
     char more[64];
     (void)snprintf(more, sizeof more, ",\"epoch_count\":%" PRId64, d->epoch_count);
@@ -136,6 +137,22 @@ static void note_state(device *d, uint64_t now_ns) {
     d->permit = permit;
 }
 
+static void note_triggers(device *d, uint64_t now_ns) {
+    uint32_t number = sc_trigger_number(d->core);
+    if (number != d->triggers && number != 0) {
+        char more[32];
+        (void)snprintf(more, sizeof more, ",\"number\":%" PRIu32, number);
+        note(d, "trigger", more, now_ns);
+    }
+    d->triggers = number;
+}
+
+/* As a board reads back its pins: those that were told to be stuck do not follow. */
+static void read_back(const device *d, uint64_t now_ns) {
+    uint32_t differs = (sc_levels(d->core) ^ d->stuck_levels) & d->stuck;
+    sc_output_differs(d->core, sc_configured(d->core) ? differs : 0, device_us(d, now_ns));
+}
+
 /* What the port does not take stays in the core; what nobody could read is void. */
 static void send(device *d) {
     static uint8_t bytes[BYTES_AT_ONCE]; /* one device per process: what a short write left waits here */
@@ -164,9 +181,11 @@ void device_step(device *d, uint64_t now_ns) {
         now_ns = device_now_ns(); /* after the read: a stamp before the byte would break the host's clock bound */
         sc_receive(d->core, bytes, n, device_us(d, now_ns));
     }
+    read_back(d, now_ns);
     sc_tick(d->core, device_us(d, now_ns));
     d->looked_ns = now_ns;
     note_edges(d, now_ns);
     note_state(d, now_ns);
+    note_triggers(d, now_ns);
     send(d);
 }

@@ -30,6 +30,8 @@ typedef struct {
     uint64_t sampled_ns;
     int edges_fd, encoder_fd, device_fd;
     bool armed, permit;
+    uint32_t triggers;            /* noted so far */
+    uint32_t stuck, stuck_levels; /* pins that do not follow, and where they stand */
 } device;
 
 uint64_t device_now_ns(void);

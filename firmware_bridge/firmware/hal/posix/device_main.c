@@ -3,7 +3,7 @@
  *   virtual_device [--profile FILE] [--edges FILE] [--encoder FILE] [--device FILE] [--link PATH] [--gates N]
  *
  * Prints {"port": ..., "pid": ...} once it can be opened. Reads lines on stdin: `reboot`, `unplug SECONDS`, `estop 0|1`,
- * `belt 0|1` (the belt-running input), `quit`; the end of a pipe there quits too. SIGTERM: outputs off, exit. */
+ * `belt 0|1` (the belt-running input), `stuck GATE LEVEL` (a pin that does not follow), `free`, `quit`; the end of a pipe there quits too. SIGTERM: outputs off, exit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -44,13 +44,17 @@ static void be_punctual(void) {
 
 static void obey(device *d, const char *line, uint64_t now_ns) {
     double seconds = 0.0;
-    unsigned level = 0;
+    unsigned level = 0, gate = 0;
     uint64_t now_us = device_us(d, now_ns);
     if (strcmp(line, "quit") == 0) d->quit = true;
     else if (strcmp(line, "reboot") == 0) device_reboot(d, now_ns);
     else if (sscanf(line, "unplug %lf", &seconds) == 1) device_unplug(d, seconds, now_ns);
     else if (sscanf(line, "estop %u", &level) == 1) sc_set_input(d->core, SC_PIN_ESTOP, level != 0, now_us);
     else if (sscanf(line, "belt %u", &level) == 1) sc_set_input(d->core, SC_PIN_BELT_RUNNING, level != 0, now_us);
+    else if (sscanf(line, "stuck %u %u", &gate, &level) == 2 && gate < d->gates) {
+        d->stuck |= (uint32_t)1 << gate;
+        if (level) d->stuck_levels |= (uint32_t)1 << gate;
+    } else if (strcmp(line, "free") == 0) d->stuck = d->stuck_levels = 0;
     else fprintf(stderr, "virtual_device: unknown command: %s\n", line);
 }
 
