@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -13,6 +12,7 @@ from firmware_bridge.link import SerialController
 from firmware_bridge.messages import DeviceConfig, GateConfig
 from firmware_bridge.serial_port import PortSettings, SerialTransport
 from firmware_bridge.session import Session
+from station.capture.camera import CameraInfo
 from station.clock import Clock
 from station.config import BeltConfig, CameraConfig, SortConfig, StationConfig
 from station.errors import ConfigError
@@ -158,13 +158,24 @@ def line_parameters(config: StationConfig, **run: Any) -> dict[str, Any]:
     }
 
 
-def observing_config(source: str, width_px: int, height_px: int, fps: float) -> StationConfig:
-    """Without a configuration: look, recognise, record; there is no gate and nothing is sent."""
+def observing_config(name: str, seen: Sequence[CameraInfo]) -> StationConfig:
+    """Without a configuration: look, recognise, record; there is no gate and nothing is sent. Cameras look side by side."""
     wide_mm = 600.0
+    cameras = tuple(
+        CameraConfig(
+            id=info.camera_id,
+            width_px=info.width_px,
+            height_px=info.height_px,
+            fps=info.fps,
+            mm_per_px=wide_mm / info.width_px,
+            lateral_at_mm=wide_mm * lane,
+        )
+        for lane, info in enumerate(seen)
+    )
     return StationConfig(
-        name=f"observing {Path(source).name}",
-        belt=BeltConfig(width_mm=wide_mm, max_speed_m_s=3.0, speed_m_s=1.0),
-        cameras=(CameraConfig(width_px=width_px, height_px=height_px, fps=fps, mm_per_px=wide_mm / width_px),),
+        name=f"observing {name}",
+        belt=BeltConfig(width_mm=wide_mm * len(cameras), max_speed_m_s=3.0, speed_m_s=1.0),
+        cameras=cameras,
         sort=SortConfig.model_validate(
             {"bins": {"all": {}}, "labels": {}, "unactuated_bin": "all", "fallback_bin": "all"},
         ),

@@ -5,8 +5,9 @@ can recount. Knows records and the report; nothing of cameras, links or threads.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -131,6 +132,17 @@ def flush(archive: RunArchive) -> int:
     return lost
 
 
+def by_camera(books: Books, rows: Sequence[ItemRow]) -> dict[str, Any]:
+    """What each camera gave, and what became of the items in its lane."""
+    return {
+        camera_id: {
+            "frames": asdict(tally),
+            "items": dict(sorted(Counter(row.outcome or "open" for row in rows if row.camera_id == camera_id).items())),
+        }
+        for camera_id, tally in sorted(books.cameras.items())
+    }
+
+
 def close_run(archive: RunArchive, ending: Ending, lost: int, duration_s: float, wall: Clock) -> dict[str, Any]:
     """The run's report, stored with the run and as report.json in its folder."""
     tally = archive.books.frames
@@ -146,7 +158,9 @@ def close_run(archive: RunArchive, ending: Ending, lost: int, duration_s: float,
         link=ending.link,
         truth=ending.truth,
     )
-    report = run_report(archive.facts, end, stored_items(archive.out))
+    rows = stored_items(archive.out)
+    report = run_report(archive.facts, end, rows)
+    report["cameras"] = by_camera(archive.books, rows)
     report["stages_ms"] = None if archive.facts.clock == "virtual" else archive.books.stages()
     report |= incidents_in_report(archive.history.path, archive.run_id, archive.started_ns)
     archive.history.finish_run(report, wall.utc_ns())

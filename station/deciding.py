@@ -105,8 +105,7 @@ class Deciding:
         return self.ledger.close_all(reason, now_ns)
 
     def forget_passed(self, motions: Motions) -> None:
-        if motions:
-            self._items.forget_passed(self._gate_at_mm - max(motion.travel_mm for motion in motions.values()))
+        self._items.forget_passed({camera: self._gate_at_mm - motion.travel_mm for camera, motion in motions.items()})
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

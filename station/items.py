@@ -3,7 +3,7 @@
 Values and their lookup only; stages fill them in: perception (track, looks, opinions, belief), deciding (decision, gated).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from station.datatypes import Belief, Classification, Decision, LookAt, Track, TrackEnd
@@ -57,14 +57,18 @@ class Items:
             if item.gone is None and item.belief is not None
         }
 
-    def forget_passed(self, coordinate_at_gates_mm: float) -> None:
-        """Drop what is far past the gates (items at the last gate now have this belt coordinate), and what was none."""
-        beyond_mm = coordinate_at_gates_mm + PASSED_MM
+    def forget_passed(self, coordinate_at_gates_mm: Mapping[str, float]) -> None:
+        """Drop what is far past the gates (by camera: the belt coordinate that is there now), and what was none."""
         self._by_track = {
             track_id: item
             for track_id, item in self._by_track.items()
-            if item.gone is not TrackEnd.NOISE and (item.decision is None or item.track.along_mm <= beyond_mm)
+            if item.gone is not TrackEnd.NOISE and not _is_past(item, coordinate_at_gates_mm)
         }
 
     def clear(self) -> None:
         self._by_track.clear()
+
+
+def _is_past(item: Item, coordinate_at_gates_mm: Mapping[str, float]) -> bool:
+    at_gates_mm = coordinate_at_gates_mm.get(item.track.camera_id)
+    return item.decision is not None and at_gates_mm is not None and item.track.along_mm > at_gates_mm + PASSED_MM

@@ -78,7 +78,7 @@ class LockstepSetup:
     host_stalls: tuple[tuple[float, float], ...] = ()  # (at_s, for_s) after the feed began: the loop does not run
     frozen_camera: tuple[tuple[float, float], ...] = ()  # the cameras repeat their last picture without a new stamp
     slow_cameras: Mapping[str, float] = field(default_factory=dict)  # id: ms by which its frames come later
-    start_at_s: float | None = None  # START is pressed so long after the feed began; None: before it
+    start_at_s: float | None = None  # START is pressed so long after a feed by hand began; None: before the feed
 
 
 class Lockstep:
@@ -235,7 +235,8 @@ class Lockstep:
         self.clock.set_ns(max(now_ns, self.clock.now_ns()))
         self._replies += self.controller.poll(self.clock.now_ns())
         self.log.collect(self.clock.now_ns())
-        self.line.permit(self.device.permit, self.clock.now_ns())
+        fed_by_hand = self.setup.start_at_s is not None and not self._started
+        self.line.permit(fed_by_hand or self.device.permit, self.clock.now_ns())
 
     def _belt_counts(self, now_ns: int) -> float:
         return self.line.belt.position_mm(now_ns) / self.setup.config.virtual.mm_per_count

@@ -93,7 +93,7 @@ def _camera(source: str, config: StationConfig | None, clock: ManualClock) -> tu
     probe = RecordedCamera("camera0", source, clock)
     info = probe.open()
     probe.close()
-    in_force = observing_config(source, info.width_px, info.height_px, info.fps)
+    in_force = observing_config(Path(source).name, [info])
     return in_force, RecordedCamera(in_force.cameras[0].id, source, clock)
 
 

@@ -89,9 +89,13 @@ def _opened_cameras(options: RunOptions, clock: Clock) -> Iterator[tuple[Station
         described = config.cameras[: len(options.sources)]
         config = changed(config, cameras=[camera.model_dump() for camera in described])
     else:
-        first = camera_from(options.sources[0], clock, paced=True)
-        info = first.open()  # and left open: what serves one viewer only would take a second opening for its end
-        yield observing_config(options.sources[0], info.width_px, info.height_px, info.fps), {info.camera_id: first}
+        named = {
+            f"camera{number}": camera_from(source, clock, paced=True, camera_id=f"camera{number}")
+            for number, source in enumerate(options.sources)
+        }
+        infos = [camera.open() for camera in named.values()]
+        # Left open: what serves one viewer only would take a second opening for its end.
+        yield observing_config(", ".join(Path(source).name for source in options.sources), infos), named
         return
     pairs = zip(config.cameras, options.sources, strict=False)
     yield config, {camera.id: camera_from(source, clock, camera, paced=True) for camera, source in pairs}
@@ -254,9 +258,12 @@ def _run_out(live: LiveRun) -> None:
 
 
 def known_sources(sources: Sequence[str]) -> tuple[str, ...]:
-    """At least one; `virtual` stands alone."""
+    """At least one; `virtual`, once for each lane, is not mixed with others."""
     if not sources:
         raise ConfigError("--camera is missing: an index, a /dev path, a file, a folder, a URL, or `virtual`.")
-    if "virtual" in sources and len(sources) > 1:
-        raise ConfigError("--camera virtual cannot be mixed with other sources yet; give it alone.")
+    if "virtual" in sources and set(sources) != {"virtual"}:
+        raise ConfigError(
+            "--camera virtual cannot be mixed with other sources: a real camera sees no simulated gates. "
+            "Give it alone, once for each lane."
+        )
     return tuple(sources)

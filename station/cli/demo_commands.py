@@ -29,8 +29,9 @@ def demo(
     for_: Annotated[str, typer.Option("--for", help="How long to feed: 20s, 10m")] = "60s",
     seed: Annotated[int, typer.Option(min=0, help="Items, places and faults follow from it")] = 1,
     items: Annotated[Path | None, typer.Option(help="ImageFolder of pictures that lie on the belt as cards")] = None,
-    feed: Annotated[float | None, typer.Option(help="Items per second (10)")] = None,
+    feed: Annotated[float | None, typer.Option(help="Items per second in each lane (10)")] = None,
     speed_m_s: Annotated[float | None, typer.Option("--speed-m-s", help="Belt speed (1.0)")] = None,
+    cameras: Annotated[int | None, typer.Option(help="Lanes side by side, a camera over each (1)")] = None,
     touching: Annotated[bool, typer.Option("--touching", help="Let items touch")] = False,
     fault: Annotated[list[str] | None, typer.Option(help="NAME@T+S, for example cable@10+5; repeatable")] = None,
     clock: Annotated[str, typer.Option(help="wall or virtual")] = "wall",
@@ -48,6 +49,7 @@ def demo(
     from station.demo import demo as run_demo
     from station.screen import ScreenSetup
     from station.simulation.faults import parse_fault
+    from station.simulation.lanes import side_by_side
     from station.simulation.line import LineOptions
 
     if clock not in ("wall", "virtual"):
@@ -60,6 +62,8 @@ def demo(
         require_display()
     line = LineOptions(seed, seconds(for_), items, touching, tuple(parse_fault(text) for text in fault or ()))
     station_config = _configured(config, feed, speed_m_s, backend)
+    if cameras is not None:
+        station_config = side_by_side(station_config, cameras)
     screen = ScreenSetup(simulated=True, display=display, record=record, http=http)
     report = run_demo(station_config, DemoOptions(line, clock, perception, out, screen, say))
     if as_json:

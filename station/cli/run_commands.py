@@ -40,13 +40,14 @@ def run(
     for_s = seconds(for_) if for_ is not None else None
     if display:
         require_display()
-    screen = ScreenSetup(simulated=sources == ("virtual",), display=display, record=record, http=http)
-    if sources == ("virtual",):
+    simulated = "virtual" in sources
+    screen = ScreenSetup(simulated=simulated, display=display, record=record, http=http)
+    if simulated:
         if dry_run:
             raise ConfigError(
                 "--camera virtual --dry-run: the simulated line moves simulated gates only. Leave --dry-run out."
             )
-        report = _on_virtual_line(path, port, for_s, out, screen)
+        report = _on_virtual_line(path, len(sources), port, for_s, out, screen)
         interrupted = report["status"] == "interrupted"
     else:
         if path is None:
@@ -64,10 +65,11 @@ def run(
 
 
 def _on_virtual_line(
-    path: Path | None, port: str | None, for_s: float | None, out: Path | None, screen: "ScreenSetup"
+    path: Path | None, lanes: int, port: str | None, for_s: float | None, out: Path | None, screen: "ScreenSetup"
 ) -> dict[str, Any]:
     from station.config import builtin_config, config_home, load_config
     from station.demo import DemoOptions, demo
+    from station.simulation.lanes import side_by_side
     from station.simulation.line import LineOptions
 
     if port not in (None, "virtual"):
@@ -75,4 +77,5 @@ def _on_virtual_line(
             f"--camera virtual --port {port}: a simulated belt moves simulated gates only. Use --port virtual."
         )
     config = load_config(path, config_home()) if path is not None else builtin_config("virtual", config_home())
+    config = side_by_side(config, lanes)
     return demo(config, DemoOptions(LineOptions(for_s=for_s or 60.0), out=out, screen=screen, say=say))

@@ -87,9 +87,11 @@ class CameraProbe:
         return "\n".join([*lines, *(f"  refused: {warning}" for warning in info.warnings)])
 
 
-def camera_from(source: str, clock: Clock, config: CameraConfig | None = None, *, paced: bool = False) -> Camera:
+def camera_from(
+    source: str, clock: Clock, config: CameraConfig | None = None, *, paced: bool = False, camera_id: str = "camera0"
+) -> Camera:
     """An index, a /dev path or an address is a live camera; a file or folder is a recording (`paced`: in its own time)."""
-    camera_id = config.id if config else "camera0"
+    camera_id = config.id if config else camera_id
     live = source.isdecimal() or source.startswith("/dev/") or re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://", source)
     if live:
         return OpenCVCamera(camera_id, source, clock, _settings(config) if config else None)

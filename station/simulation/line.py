@@ -166,7 +166,7 @@ class VirtualLine:
 
     def facts(self, end_ns: int) -> dict[str, Any]:
         """Every parameter of the run: what an outsider needs to judge the record by arithmetic alone (line.json)."""
-        sort = self.config.sort
+        sort, width_mm = self.config.sort, self.config.virtual.view_width_mm
         return {
             "seed": self.options.seed,
             "items": None if self.options.items is None else self.options.items.name,
@@ -183,6 +183,10 @@ class VirtualLine:
                 "max_late_us": self.config.link.max_late_us,
                 "mm_per_count": self.config.belt.mm_per_count,
             },
+            "lanes": [
+                {"camera_id": camera.id, "from_mm": camera.lateral_at_mm, "to_mm": camera.lateral_at_mm + width_mm}
+                for camera in self.config.cameras
+            ],
             "bins": {name: list(section.gates) for name, section in sort.bins.items()},
             "unactuated_bin": sort.unactuated_bin,
             "product_bin": product_bin(self.config),

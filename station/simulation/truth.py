@@ -227,6 +227,17 @@ def truth_block(
     }
 
 
+def lane_block(
+    items: Sequence[ItemTruth], strip_mm: Span, target_labels: Sequence[str], product_bin: str
+) -> dict[str, Any]:
+    """The same rates for the items that lay on one camera's strip of belt."""
+    landed = [item for item in items if strip_mm[0] <= item.lateral_mm < strip_mm[1] and not item.on_belt]
+    return {
+        "fed": len(landed),
+        **sorting_rates([(item.label, item.bin) for item in landed], target_labels, product_bin),
+    }
+
+
 def sorting_rates(
     landed: Sequence[tuple[str, str]], target_labels: Sequence[str], product_bin: str
 ) -> dict[str, dict[str, float | None]]:

@@ -15,7 +15,7 @@ from station.simulation.belt import BeltProfile, Segment
 from station.simulation.edges import EdgeFile, read_device_record, read_lines
 from station.simulation.fires import DeviceFacts, FireCount, accepted_windows, count_fires
 from station.simulation.line import VirtualLine
-from station.simulation.truth import ItemTruth, TrackSeen, truth_block
+from station.simulation.truth import ItemTruth, TrackSeen, lane_block, truth_block
 
 ACTED = ("ejected", "unconfirmed")
 
@@ -43,8 +43,14 @@ def verdict_of(out: Path) -> Verdict:
     tracks = tracks_of(read_lines(out / "items.jsonl"), edges, belt, device.mm_per_count)
     targets = facts["virtual"]["target_labels"]
     windows = accepted_windows(read_lines(out / "commands.jsonl"), edges, belt, device)
+    truth = truth_block(items, tracks, targets, facts["product_bin"], facts["unactuated_bin"])
+    if len(facts["lanes"]) > 1:
+        truth["by_camera"] = {
+            lane["camera_id"]: lane_block(items, (lane["from_mm"], lane["to_mm"]), targets, facts["product_bin"])
+            for lane in facts["lanes"]
+        }
     return Verdict(
-        truth=truth_block(items, tracks, targets, facts["product_bin"], facts["unactuated_bin"]),
+        truth=truth,
         fires=count_fires(edges, windows, belt, device, int(facts["end_ns"])),
     )
 

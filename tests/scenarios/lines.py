@@ -5,8 +5,8 @@ Perception is the stub (true positions, seeded confusion): what is under test is
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ class Scenario:
     frozen_camera: Spans = ()
     confusion: float = 0.02
     stop_at_s: float | None = None  # an operator presses STOP
+    hold: tuple[float, float] | None = None  # an operator presses HOLD, and UNHOLD so many seconds later
+    start_at_s: float | None = None  # START only when items are on the belt
+    slow_cameras: Mapping[str, float] = field(default_factory=dict)  # id: ms
     disk_away: Spans = ()  # (at_s, for_s) after the feed began: nothing can be written
     record_capacity: int = CAPACITY
 
@@ -99,24 +102,34 @@ def play(out: Path, scenario: Scenario, config: StationConfig | None = None) -> 
             confusion=scenario.confusion,
             host_stalls=scenario.host_stalls,
             frozen_camera=scenario.frozen_camera,
+            slow_cameras=scenario.slow_cameras,
+            start_at_s=scenario.start_at_s,
         )
     )
     disk.run = run
-    states = _run(run, scenario.stop_at_s)
+    states = _run(run, _presses(scenario))
     raw.close()
     write_device_record(run.log, out)
     write_line_record(out, run.line, run.clock.now_ns())
     return Played(out, run, states, stored_items(out), verdict_of(out))
 
 
-def _run(run: Lockstep, stop_at_s: float | None) -> list[tuple[int, str]]:
+def _presses(scenario: Scenario) -> list[tuple[float, Command]]:
+    """What an operator presses, and when."""
+    presses = [] if scenario.stop_at_s is None else [(scenario.stop_at_s, Command.STOP)]
+    if scenario.hold is not None:
+        at_s, for_s = scenario.hold
+        presses += [(at_s, Command.HOLD), (at_s + for_s, Command.UNHOLD)]
+    return sorted(presses, key=lambda press: press[0])
+
+
+def _run(run: Lockstep, presses: list[tuple[float, Command]]) -> list[tuple[int, str]]:
     run.start()
     assert run.feed_start_ns is not None
     states = [(0, run.loop.machine.state.name)]
     while not run.over():
-        if stop_at_s is not None and run.clock.now_ns() >= run.feed_start_ns + stop_at_s * 1e9:
-            run.loop.machine.command(Command.STOP, run.clock.now_ns())
-            stop_at_s = None
+        if presses and run.clock.now_ns() >= run.feed_start_ns + presses[0][0] * 1e9:
+            run.loop.machine.command(presses.pop(0)[1], run.clock.now_ns())
         if run.turn().state_changed:
             states.append((run.clock.now_ns() - run.feed_start_ns, run.loop.machine.state.name))
     run.finish()
