@@ -30,11 +30,8 @@ FIRMWARE = Path(firmware_bridge.firmware.__file__).parent
 OUT = FIRMWARE / "build/mutants"
 LISTED = FIRMWARE / "survivors.toml"
 ROOT = FIRMWARE.parent.parent
-TESTS = [
-    "tests/unit/firmware",
-    "--ignore=tests/unit/firmware/test_process.py",
-    "--ignore=tests/unit/firmware/test_avr.py",
-]
+IGNORED = ("process", "avr", "qemu")  # they run other programs
+TESTS = ["tests/unit/firmware", *(f"--ignore=tests/unit/firmware/test_{name}.py" for name in IGNORED)]
 PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=no", "-o", "addopts=--import-mode=importlib", "-o", "timeout=0"]
 NOT_REACHED, SURVIVED, KILLED, HUNG = "not_reached", "survived", "killed", "hung"
 LENGTHY_S, FEW = 0.03, 4
