@@ -1,15 +1,18 @@
 """Bytes: framing against garbage, events until acknowledged, encoder and sync messages, announced sizes."""
 
+from pathlib import Path
 from random import Random
 from zlib import crc32
 
 import pytest
 
+import firmware_bridge.firmware
 from firmware_bridge import wire
 from firmware_bridge.codec import Frame, encode_frame
 from firmware_bridge.messages import Refusal
 from firmware_bridge.virtual_device import Edge
 from tests.unit.firmware.rig import Rig
+from tests.unit.firmware_bridge.test_wire import GOLDEN
 
 
 def test_hello_announces_what_the_build_can_hold() -> None:
@@ -185,3 +188,27 @@ def test_two_runs_of_the_same_bytes_are_identical() -> None:
         return rig.edges, rig.heard
 
     assert once() == once()
+
+
+def golden_frames() -> list[tuple[str, bytes]]:
+    path = Path(firmware_bridge.firmware.__file__).parent / "fuzz/frames.txt"
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    return [(name, bytes.fromhex(data)) for name, data in lines]
+
+
+def test_the_fuzzers_golden_frames_are_what_the_host_writes() -> None:
+    """One file for both languages: the layouts of the host's own golden payloads, framed."""
+    expected = [
+        (type(message).__name__, encode_frame(Frame(kind, 7, 0x51, bytes.fromhex(payload)))[1:-1])
+        for message, kind, payload in GOLDEN
+    ]
+    assert golden_frames() == expected
+
+
+@pytest.mark.parametrize(("name", "data"), golden_frames(), ids=[name for name, _ in golden_frames()])
+def test_the_core_takes_every_golden_frame(rig: Rig, name: str, data: bytes) -> None:
+    before = rig.lease()
+    rig.send_bytes(b"\0" + data + b"\0")
+    after = rig.lease()
+    assert after.crc_errors == before.crc_errors
+    assert after.foreign == before.foreign + 1, f"{name} is well formed and of session 0x51"
