@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -41,13 +42,23 @@ def measured(pid: int | str) -> dict[str, int]:
 
 
 def growth(samples: list[dict[str, int]]) -> dict[str, Any]:
-    """First, last, and by how much each rose per sample over the second half (least squares)."""
+    """First, last, all of the memory, and by how much each rose per sample over the second half.
+
+    The median of the slopes of all pairs (Theil-Sen): one allocation that stays is a step, not a growth.
+    """
     late = samples[len(samples) // 2 :]
-    middle = (len(late) - 1) / 2
-    spread = sum((n - middle) ** 2 for n in range(len(late))) or 1.0
-    keys = ("threads", "descriptors", "rss_kib")
-    slope = {key: round(sum((n - middle) * each[key] for n, each in enumerate(late)) / spread, 3) for key in keys}
-    return {"samples": len(samples), "first": samples[0], "last": samples[-1], "per_sample_late": slope}
+    pairs = [(a, b) for a in range(len(late)) for b in range(a + 1, len(late))]
+    slope = {
+        key: round(median([(late[b][key] - late[a][key]) / (b - a) for a, b in pairs] or [0.0]), 3)
+        for key in ("threads", "descriptors", "rss_kib")
+    }
+    return {
+        "samples": len(samples),
+        "first": samples[0],
+        "last": samples[-1],
+        "rss_kib": [each["rss_kib"] for each in samples],
+        "per_sample_late": slope,
+    }
 
 
 def leaks(found: dict[str, Any]) -> list[str]:
