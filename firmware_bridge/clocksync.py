@@ -37,8 +37,9 @@ class ClockFit:
     def host_ns(self, device_us: float) -> int:
         return round(self.host_ref_ns + (device_us - self.device_ref_us) * US * (1.0 + self.rate))
 
-    def device_us(self, host_ns: float) -> float:
-        return self.device_ref_us + (host_ns - self.host_ref_ns) / (US * (1.0 + self.rate))
+    def device_us(self, host_ns: float) -> int:
+        """Whole microseconds: as a float it would lose them when the device's clock shows large numbers."""
+        return self.device_ref_us + round((host_ns - self.host_ref_ns) / (US * (1.0 + self.rate)))
 
     def bound_ns(self, host_ns: float) -> float:
         """How far a conversion of this moment may be off."""
@@ -191,9 +192,11 @@ class CountHistory:
         self.max_accel = max_accel_counts_per_s2
         self._samples: deque[CountSample] = deque(maxlen=2048)
         self._snapshot: CountCurve | None = None
+        self._peak: int | None = None
 
     def reset(self) -> None:
         self._samples.clear()
+        self._peak = None
         self._snapshot = None
 
     def add(self, at_us: int, count: int) -> None:
@@ -201,13 +204,14 @@ class CountHistory:
         if self._samples and at_us <= self._samples[-1].at_us:
             return
         self._samples.append(CountSample(at_us, count))
+        self._peak = count if self._peak is None else max(self._peak, count)
         while self._samples[0].at_us < at_us - _HISTORY_US:
             self._samples.popleft()
         self._snapshot = None
 
     def snapshot(self) -> "CountCurve":
         if self._snapshot is None:
-            self._snapshot = CountCurve(tuple(self._samples), self.max_accel)
+            self._snapshot = CountCurve(tuple(self._samples), self.max_accel, self._peak)
         return self._snapshot
 
 
@@ -217,6 +221,7 @@ class CountCurve:
 
     samples: tuple[CountSample, ...]
     max_accel: float
+    peak: int | None = None  # the farthest the belt has been since the counts began, seen or forgotten
 
     def at(self, device_us: float, clock_bound_us: float = 0.0) -> CountAt | None:
         """Belt position in counts at a device moment; None before the first sample or too far after the last."""

@@ -241,10 +241,13 @@ class Conversation:
         peer = self.greeting.peer
         if self.state in IN_SESSION:
             if reply.nonce == 0 or (peer is not None and reply.boot_id != peer.boot_id):
-                self.greeting.restart()
-                self._go(Input.RESTARTED, now_ns, "the device has restarted and does not know this session")
+                self._forgotten(now_ns, "the device has restarted and does not know this session")
         elif self.state is not State.CLOSED and self.greeting.is_answer(reply):
             self._meet(reply, now_ns)
+
+    def _forgotten(self, now_ns: int, why: str) -> None:
+        self.greeting.restart()
+        self._go(Input.RESTARTED, now_ns, why)
 
     def _meet(self, reply: wire.HelloReply, now_ns: int) -> None:
         new_boot, fresh = self.greeting.meet(reply)
@@ -262,7 +265,8 @@ class Conversation:
     def _on_message(self, message: wire.Message, now_ns: int) -> None:
         if isinstance(message, wire.SyncReply):
             self.round_trips.add(message, now_ns)
-            self.clock.add(message.t1_ns, message.t2_us, message.t3_us, now_ns)
+            if not self.clock.add(message.t1_ns, message.t2_us, message.t3_us, now_ns):
+                self.belt.reset()  # its samples are stamped by the clock of before
             self._view = None
         elif isinstance(message, wire.ConfigReply):
             self._on_config(message, now_ns)

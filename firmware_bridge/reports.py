@@ -34,10 +34,19 @@ class EventLog:
 
     def __init__(self) -> None:
         self.newest = 0
+        self._began_us: int | None = None  # the stamp of event 1, the session's BOOT
 
     def restart(self) -> None:
         """Another session numbers its events from 1."""
         self.newest = 0
+        self._began_us = None
+
+    def begun_anew(self, events: Events) -> bool:
+        """The device has given our session away in between and holds nothing of before: its event 1 is another one."""
+        if events.first_seq != 1 or not events.events or events.events[0].kind != wire.EVENT_BOOT:
+            return False
+        known, self._began_us = self._began_us, events.events[0].on
+        return known not in (None, self._began_us)
 
     def fresh(self, events: Events) -> list[Event]:
         """Those that come next. After a gap none: a frame was lost, the device will repeat it and what follows."""
@@ -79,11 +88,11 @@ class View:
 
     def farthest_count(self, host_ns: int) -> float | None:
         """No farther can the belt have come by then, unless it was sped up unseen."""
-        if self.fit is None or not self.belt.samples:
+        if self.fit is None or not self.belt.samples or self.belt.peak is None:
             return None
         newest = self.belt.samples[-1].count
         on_the_way = self.belt.nearest(self.fit.device_us(host_ns)) - newest
-        return newest + _UNSEEN_MARGIN * on_the_way + 1
+        return max(newest + _UNSEEN_MARGIN * on_the_way, self.belt.peak) + 1
 
 
 EMPTY_VIEW = View(None, CountHistory().snapshot())

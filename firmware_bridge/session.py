@@ -34,6 +34,7 @@ RETRY_BAD_LINE_NS = 4 * MS
 BAD_LINE = 0.2  # from this share of unanswered sends on, bytes are lost rather than late
 BACKLOG_BYTES = 512  # above this no command is repeated: the line is the bottleneck, not the peer
 MAX_BELT_ACCEL_MM_S2 = 10_000.0
+LARGEST = 2**63 - 1  # of a window's ends on the wire
 
 
 class Session(Conversation):
@@ -214,6 +215,8 @@ class Session(Conversation):
                 self._on_status(message, now_ns)
             case wire.Answer():
                 self._on_answer(message, now_ns)
+            case wire.Events() if self._events.begun_anew(message):
+                self._forgotten(now_ns, "another host had the device in between: it holds nothing of ours any more")
             case wire.Events():
                 for event in self._events.fresh(message):
                     self._on_event(event, now_ns)
@@ -286,15 +289,13 @@ class Session(Conversation):
         if self.state is not State.ARMED or not self._want_armed or fit is None:
             return Refusal.NOT_ARMED
         if isinstance(window, DuringTime):
-            mode, start, end = (
-                wire.MODE_TIME,
-                round(fit.device_us(window.start_ns)),
-                round(fit.device_us(window.end_ns)),
-            )
+            mode, start, end = wire.MODE_TIME, fit.device_us(window.start_ns), fit.device_us(window.end_ns)
             if start < 0:
                 return Refusal.LATE  # before the device was switched on
         else:
             mode, start, end = wire.MODE_COUNT, window.start_count, window.end_count
+        if end > LARGEST or start < -LARGEST:
+            return Refusal.BAD_ARGUMENT  # a device clock or count that does not fit the wire
         if end <= start or not 0 < command.gate_mask < 2**32 or not 0 < command.command_id < 2**32:
             return Refusal.BAD_ARGUMENT
         return wire.Divert(command.command_id, command.gate_mask, mode, start, end)

@@ -1,37 +1,26 @@
-"""Host and device together in virtual time, thousands of lives: `python -m tests.tools.soak --for 10m --seed 1`.
+"""Host and device together in virtual time, thousands of lives: `python -m tests.tools.soak --for 10m --seed 1 [--jobs 2]`.
 
-One seed drives belt, wire faults, stalls, reboots, unplugs, stops and cancels; the same seed gives the same life bit
-for bit. Judges by the device's own edges. Prints the first broken invariant with its story, and last one JSON line
-(bridge.soak/1).
+One seed draws belt, wire faults, stalls, restarts, unplugs, clock faults, a second host and the station's wishes (soak_life);
+the same seed gives the same life bit for bit, so `--seed N --seeds 1` is a failing life again. Judged by the device's own edges
+and answers (soak_judge). Prints the first broken invariant with its story, and last one JSON line (bridge.soak/1).
 """
 
 import argparse
 import json
-import math
+import multiprocessing
+import os
 import sys
 import time
-from bisect import bisect_right
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from random import Random
+import traceback
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
 
-from firmware_bridge.loopback import WireFaults
-from firmware_bridge.messages import (
-    DivertCommand,
-    DuringCount,
-    DuringTime,
-    Fired,
-    LinkState,
-    NotFired,
-    Refused,
-    Unanswered,
-)
-from firmware_bridge.virtual_device import Edge
-from tests.unit.firmware_bridge.bench import BOOT_NS, CONFIG, MS, OPENING_MS, SECOND, Bench
+from firmware_bridge.messages import Fired, NotFired, Refused, Unanswered
+from tests.tools.soak_judge import Broken, judge
+from tests.tools.soak_life import Life
 
-LIFE_S = 8.0
-TOLERANCE_NS = CONFIG.max_late_us * 1000 + 2 * MS  # and the host's own knowledge of the device's clock
-TOLERANCE_COUNTS = 8
+WARM_SEEDS = 20  # before memory is compared
 
 
 @dataclass(slots=True)
@@ -48,194 +37,111 @@ class Totals:
     late: int = 0
     unaccounted: int = 0
     first_failure: str | None = None
+    other: int = 0  # broken invariants without a column of their own
+    orphaned: int = 0  # of hosts that were killed: nobody was left to be told
+    virtual_s: float = 0.0
+    events: dict[str, int] = field(default_factory=dict)  # what was done to the line, how often
+
+    def add(self, more: "Totals") -> None:
+        for name in ("seeds", "diverts", "fired", "refused", "missed", "unconfirmed", "double", "wrong", "late"):
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.unaccounted += more.unaccounted
+        self.other += more.other
+        self.orphaned += more.orphaned
+        self.virtual_s += more.virtual_s
+        for name, n in more.events.items():
+            self.events[name] = self.events.get(name, 0) + n
 
 
-class Life:
-    """One seed: what happens, and when, is drawn before and while it happens from one generator."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = rng = Random(seed)
-        self.story: list[str] = []
-        loss = rng.choice([0.0, 0.0, 0.02, 0.05, 0.15])
-        faults = WireFaults.all(loss, latency_ns=rng.randrange(50_000, 1 * MS), jitter_ns=rng.randrange(0, 2 * MS))
-        self.speed = rng.uniform(300, 4000)
-        self.wave = rng.uniform(0, 0.5)
-        self.count_mode = rng.random() < 0.5
-        self.bench = Bench(faults, seed, self._belt, sync_bound_us=5000)
-        self.boots_ns = [BOOT_NS]  # each begins another count epoch
-        self.submitted_ns: dict[int, int] = {}
-        self.note(f"loss {loss}, speed {self.speed:.0f} counts/s, {'count' if self.count_mode else 'time'} windows")
-
-    def note(self, what: str) -> None:
-        self.story.append(f"{(self.bench.now_ns - BOOT_NS) / 1e9 if hasattr(self, 'bench') else 0:7.3f} s {what}")
-
-    def _belt(self, host_ns: int) -> float:
-        """Speeds up and slows down, never backwards."""
-        s = (host_ns - BOOT_NS) * 1e-9
-        return self.speed * (s + self.wave * math.sin(s))
-
-    def live(self) -> None:
-        bench, end_ns = self.bench, self.bench.now_ns + round(LIFE_S * SECOND)
-        while bench.now_ns < end_ns:
-            bench.run(self.rng.uniform(0.05, 0.6), every_ms=self.rng.choice([10, 20, 50]), submit=self._window)
-            self._something_happens()
-        bench.leasing = True
-        if not bench.cable.plugged:
-            bench.cable.plug()
-        bench.run(6.0)
-
-    def epoch(self, host_ns: int) -> int:
-        return bisect_right(self.boots_ns, host_ns)
-
-    def _window(self, command_id: int) -> DuringTime | DuringCount | None:
-        self.submitted_ns[command_id] = self.bench.now_ns
-        lead_ms, hold_ms = self.rng.randrange(-20, 400), self.rng.randrange(20, 60)
-        if not self.count_mode:
-            return self.bench.ahead(lead_ms, hold_ms)
-        per_ms = self.speed / 1000
-        return self.bench.ahead_counts(round(lead_ms * per_ms), max(4, round(hold_ms * per_ms)))
-
-    def _something_happens(self) -> None:
-        bench, rng = self.bench, self.rng
-        events: list[tuple[str, Callable[[], None]]] = [
-            ("nothing", lambda: None),
-            ("host stalls", self._stall),
-            ("cable out", self._unplug),
-            ("device restarts", self._reboot),
-            ("stop", bench.controller.stop),
-            ("cancel all", bench.controller.cancel_all),
-            ("loop hangs", self._hang),
-        ]
-        name, event = rng.choice(events)
-        if name != "nothing":
-            self.note(name)
-        event()
-
-    def _stall(self) -> None:
-        self.bench.now_ns += self.rng.randrange(20, 600) * MS
-        self.bench.poll()
-
-    def _unplug(self) -> None:
-        self.bench.cable.unplug()
-        self.bench.run(self.rng.uniform(0.01, 1.5), every_ms=50, submit=self._window)
-        self.bench.cable.plug()
-
-    def _reboot(self) -> None:
-        if self.count_mode:
-            # A new boot is a new count epoch; what is still queued in old counts must not be taken for new.
-            self.bench.controller.cancel_all()
-            self.bench.run(0.7)
-        self.bench.device.reboot(self.bench.now_ns)
-        self.boots_ns.append(self.bench.now_ns)
-        self.bench.run(1.0)
-
-    def _hang(self) -> None:
-        self.bench.leasing = False
-        self.bench.run(self.rng.uniform(0.1, 0.5))
-        self.bench.leasing = True
-
-
-def judge(life: Life, totals: Totals) -> list[str]:
-    """What is broken, by the device's own edges; empty when nothing is."""
-    bench, problems = life.bench, []
-    totals.diverts += len(bench.commands)
-    kinds = bench.outcomes()
-    totals.fired += kinds["Fired"]
-    totals.refused += kinds["Refused"]
-    totals.missed += kinds["NotFired"]
-    totals.unconfirmed += kinds["Unanswered"]
-    missing = bench.commands.keys() - bench.finals.keys()
-    totals.unaccounted += len(missing)
-    problems += [f"command {each} has no final reply" for each in missing]
-    for final in bench.finals.values():
-        problems += _judge_final(life, final, totals)
-    if bench.device.outputs():
-        problems.append("a gate is still open")
-    return problems
-
-
-def _judge_final(life: Life, final: Refused | Fired | NotFired | Unanswered, totals: Totals) -> list[str]:
-    """Only windows in time: their edges can be told apart for certain, whatever the belt did."""
-    command = life.bench.commands[final.command_id]
-    window = command.window
-    if not isinstance(window, DuringTime) or not isinstance(final, Fired):
-        return []
-    if final.on_error_us > CONFIG.max_late_us:
-        totals.late += 1
-        return [f"command {final.command_id} fired {final.on_error_us} us late"]
-    due_ns = window.start_ns - OPENING_MS * MS
-    if final.on_ns > due_ns + TOLERANCE_NS or final.off_ns > window.end_ns + TOLERANCE_NS:
-        totals.wrong += 1
-        return [f"command {final.command_id} acted {final.on_ns}..{final.off_ns}, its window is {window}"]
-    on_edges = [
-        e
-        for e in life.bench.edges
-        if e.on and command.gate_mask >> e.gate & 1 and e.at_ns <= final.on_ns + TOLERANCE_NS
-    ]
-    if not on_edges:
-        totals.wrong += 1
-        return [f"command {final.command_id} is told as fired and no edge of its gate comes before it"]
-    return []
-
-
-def wrong_openings(life: Life) -> list[str]:
-    """Output-on outside every window of its gate that was not refused."""
-    taken = [c for c in life.bench.commands.values() if not _refused(life, c.command_id)]
-    return [
-        f"{edge} lies outside every window of its gate"
-        for edge in life.bench.edges
-        if edge.on and not any(c.gate_mask >> edge.gate & 1 and _allows(life, c, edge) for c in taken)
-    ]
-
-
-def _allows(life: Life, command: DivertCommand, edge: Edge) -> bool:
-    window = command.window
-    if isinstance(window, DuringTime):
-        return window.start_ns - OPENING_MS * MS - TOLERANCE_NS <= edge.at_ns <= window.end_ns + TOLERANCE_NS
-    submitted_ns = life.submitted_ns[command.command_id]
-    opening = OPENING_MS / 1000 * life.speed * (1 + life.wave)
-    same_life = life.epoch(submitted_ns) == life.epoch(edge.at_ns) and submitted_ns <= edge.at_ns
-    return (
-        same_life
-        and window.start_count - opening - TOLERANCE_COUNTS <= edge.count <= window.end_count + TOLERANCE_COUNTS
-    )
-
-
-def double_fires(life: Life) -> list[str]:
-    """More on-edges in one window's time than there are commands whose windows reach into it."""
-    edges: dict[int, list[int]] = {}
-    for edge in life.bench.edges:
-        if edge.on:
-            edges.setdefault(edge.gate, []).append(edge.at_ns)
-    problems = []
-    for gate, at in edges.items():
-        taken = [
-            c for c in life.bench.commands.values() if c.gate_mask >> gate & 1 and not _refused(life, c.command_id)
-        ]
-        if len(at) > len(taken):
-            problems.append(f"gate {gate} opened {len(at)} times for {len(taken)} commands")
-    return problems
-
-
-def _refused(life: Life, command_id: int) -> bool:
-    return isinstance(life.bench.finals.get(command_id), Refused)
-
-
-def run_seed(seed: int, totals: Totals) -> list[str]:
+def run_seed(seed: int, totals: Totals, show: bool = True) -> list[Broken]:
     life = Life(seed)
-    life.live()
-    problems = judge(life, totals)
-    wrong, double = wrong_openings(life), double_fires(life)
-    totals.wrong += len(wrong)
-    totals.double += len(double)
-    totals.seeds += 1
-    problems += wrong + double
-    if life.bench.state is not LinkState.ARMED:
-        problems.append(f"not armed again at the end but {life.bench.state}")
+    try:
+        life.live()
+        problems = judge(life.world)
+    except Exception:  # noqa: BLE001 - an unhandled exception is itself a broken invariant
+        problems = [Broken("other", traceback.format_exc())]
+    _count(life, problems, totals)
     if problems and totals.first_failure is None:
-        totals.first_failure = f"seed {seed}: {problems[0]}"
-        sys.stderr.write("\n".join([f"seed {seed}", *life.story, *problems[:20]]) + "\n")
+        totals.first_failure = f"seed {seed}: {problems[0].what.strip().splitlines()[-1]}"
+        if show:
+            sys.stderr.write("\n".join([f"seed {seed}", *life.story, *trace(life, problems)]) + "\n")
     return problems
+
+
+def _count(life: Life, problems: list[Broken], totals: Totals) -> None:
+    world = life.world
+    finals = list(world.finals.values())
+    totals.seeds += 1
+    totals.diverts += len(world.commands)
+    totals.fired += sum(isinstance(final, Fired) for final in finals)
+    totals.refused += sum(isinstance(final, Refused) for final in finals)
+    totals.missed += sum(isinstance(final, NotFired) for final in finals)
+    totals.unconfirmed += sum(isinstance(final, Unanswered) for final in finals)
+    totals.orphaned += len(world.orphans - world.finals.keys())
+    totals.virtual_s += world.now_ns * 1e-9
+    for problem in problems:
+        setattr(totals, problem.kind, getattr(totals, problem.kind) + 1)
+    for name, n in life.injected.items():
+        totals.events[name] = totals.events.get(name, 0) + n
+
+
+def trace(life: Life, problems: list[Broken]) -> list[str]:
+    """The problems, and for the first one all that both sides know about its command."""
+    lines = [f"BROKEN {problem.kind}: {problem.what}" for problem in problems[:20]]
+    command_id = problems[0].command_id
+    if command_id is None:
+        return lines
+    lines.append(f"  wanted: {life.world.commands.get(command_id)}")
+    lines += [f"  told:   {reply}" for reply in life.world.heard if getattr(reply, "command_id", None) == command_id]
+    for boot in life.world.device.boots:
+        for key, divert in boot.diverts.items():
+            if key[1] == command_id:
+                answer, ends = boot.answers.get(key), boot.ends.get(key)
+                lines.append(f"  device: session {key[0]:08x} {divert} answered {answer}, then {ends}")
+    return lines
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    first_seed: int
+    step: int
+    seeds: int | None  # None: until the end
+    end_s: float
+
+
+def work(job: Work) -> tuple[Totals, float, float]:
+    """Seeds first, first + step, ...: totals, memory after the first few and at the end."""
+    totals, seed, first_mb = Totals(), job.first_seed, 0.0
+    while totals.seeds < job.seeds if job.seeds is not None else time.monotonic() < job.end_s:
+        run_seed(seed, totals)
+        seed += job.step
+        if totals.seeds == WARM_SEEDS:
+            first_mb = resident_mb()
+    last_mb = resident_mb()
+    return totals, first_mb or last_mb, last_mb
+
+
+def _send(job: Work, pipe: Connection) -> None:
+    pipe.send(work(job))
+
+
+def work_together(jobs: list[Work]) -> list[tuple[Totals, float, float]]:
+    context = multiprocessing.get_context("fork")
+    pairs = [context.Pipe(duplex=False) for _ in jobs]
+    processes = [context.Process(target=_send, args=(job, pair[1])) for job, pair in zip(jobs, pairs, strict=True)]
+    for process in processes:
+        process.start()
+    for _, end in pairs:
+        end.close()  # so that a worker that dies is noticed
+    results = [pair[0].recv() for pair in pairs]
+    for process in processes:
+        process.join()
+    return results
 
 
 def _seconds(text: str) -> float:
@@ -243,17 +149,39 @@ def _seconds(text: str) -> float:
     return float(text) if unit is None else float(text[:-1]) * unit
 
 
+def _failure_seed(totals: Totals) -> int:
+    assert totals.first_failure is not None
+    return int(totals.first_failure.split(":")[0].removeprefix("seed "))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--for", dest="duration_s", type=_seconds, default=60.0, help="wall time: 90s, 10m, 8h")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=None, help="exactly this many, however long it takes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; default: one per core")
     options = parser.parse_args()
-    totals, seed, end = Totals(), options.seed, time.monotonic() + options.duration_s
-    while totals.seeds < options.seeds if options.seeds is not None else time.monotonic() < end:
-        run_seed(seed, totals)
-        seed += 1
-    sys.stdout.write(json.dumps(asdict(totals)) + "\n")
+    jobs = 1 if options.seeds is not None and options.seeds < options.jobs else options.jobs
+    began_s = time.monotonic()
+    shares = [None if options.seeds is None else (options.seeds - n + jobs - 1) // jobs for n in range(jobs)]
+    plan = [
+        Work(options.seed + n, jobs, share, began_s + options.duration_s)
+        for n, share in zip(range(jobs), shares, strict=True)
+    ]
+    results = [work(plan[0])] if jobs == 1 else work_together(plan)
+    totals = Totals()
+    for part, _, _ in results:
+        totals.add(part)
+    failed = [part for part, _, _ in results if part.first_failure is not None]
+    totals.first_failure = min(failed, key=_failure_seed).first_failure if failed else None
+    took_s = time.monotonic() - began_s
+    extra = {
+        "jobs": jobs,
+        "wall_s": round(took_s, 1),
+        "diverts_per_s": round(totals.diverts / took_s),
+        "rss_mb": {"first": [first for _, first, _ in results], "last": [last for _, _, last in results]},
+    }
+    sys.stdout.write(json.dumps({**asdict(totals), "virtual_s": round(totals.virtual_s), **extra}) + "\n")
     return 1 if totals.first_failure else 0
 
 
