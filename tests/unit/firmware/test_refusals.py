@@ -137,6 +137,7 @@ def test_ids_are_remembered_at_least_as_long_as_announced_and_queued_ones_always
     assert rig.divert_time(1, 1, start, start + 60) == 0
     rig.run(start + 200, step_ms=50)
     assert rig.pulses() == [(start - 12, start + 52)]
+    assert rig.fired() == [1]
 
 
 # --- gate limits
