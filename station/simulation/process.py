@@ -34,7 +34,7 @@ DEVICE_END_S = 3.0
 
 
 class PermitWire:
-    """The device's permit output, as its own record tells it: {"what": "permit", "on": true}."""
+    """The device's permit output, as its own record tells it: {"what": "permit", "on": true}. A boot lets go of it."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
@@ -48,8 +48,8 @@ class PermitWire:
             file.seek(self._read_bytes)
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read_bytes += len(whole) + len(newline)
-        said = [row["on"] for row in map(json.loads, whole.splitlines()) if row["what"] == "permit"]
-        return bool(said[-1]) if said else None
+        rows = [row for row in map(json.loads, whole.splitlines()) if row["what"] in ("permit", "boot")]
+        return bool(rows[-1].get("on", False)) if rows else None
 
 
 class LineProcess:

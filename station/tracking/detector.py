@@ -24,6 +24,7 @@ EDGE_AT = 7.0
 RIM_AT = 4.5  # an item's rim is a step; a stain or a change of light has none
 RIM_SHARE = 0.35
 VIVID = 2.0  # times TINT_AT: so coloured that it needs no rim
+STEP_PX = 2  # a rim's step may lie so far beside the outline
 ITEM_MARGIN_PX = 7  # around items nothing is learnt: shadows, blur
 
 
@@ -35,6 +36,8 @@ class Detector:
         self.scale = 1.0  # frame pixels in one of the working picture
         self._appearance = BeltAppearance(along_rows)
         self._margin = np.ones((ITEM_MARGIN_PX, ITEM_MARGIN_PX), np.uint8)
+        self._beside = np.zeros((2 * STEP_PX + 1, 2 * STEP_PX + 1), np.uint8)
+        self._beside[STEP_PX, [0, STEP_PX, -1]] = self._beside[[0, -1], STEP_PX] = 1
 
     def find(self, frame: Frame, step_mm: float) -> list[Detection]:
         """Items in the frame. `step_mm`: belt travel since the last one; 0 where it is too slow to learn the belt's look."""
@@ -42,7 +45,9 @@ class Detector:
         self.scale = scale
         strangeness = self._appearance.compare(picture)
         strange = self._strange(strangeness)
-        shapes = [s for s in shapes_in(strange, self._limits(scale)) if self._has_rim(s, strangeness)]
+        steep = (strangeness.edge > RIM_AT / self._config.sensitivity).astype(np.uint8)
+        steep = np.asarray(cv2.dilate(steep, self._beside), np.uint8)
+        shapes = [s for s in shapes_in(strange, self._limits(scale)) if self._has_rim(s, steep, strangeness)]
         self._appearance.learn(picture, self._covered(strange, shapes), step_mm)
         return [_detection(shape, scale, frame.bgr) for shape in shapes]
 
@@ -58,7 +63,14 @@ class Detector:
         if scale == 1.0:
             return bgr, 1.0
         size = (round(width / scale), round(height / scale))
-        return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8), width / size[0]
+        halved = bgr
+        # Halving twice is three times as fast as quartering: only the half is computed in vectors.
+        while halved.shape[0] % 2 == halved.shape[1] % 2 == 0 and halved.shape[1] >= 2 * size[0]:
+            half = (halved.shape[1] // 2, halved.shape[0] // 2)
+            halved = np.asarray(cv2.resize(halved, half, interpolation=cv2.INTER_AREA), np.uint8)
+        if halved.shape[1::-1] != size:
+            halved = np.asarray(cv2.resize(halved, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return halved, width / size[0]
 
     def _strange(self, strangeness: Strangeness) -> Mask:
         s = self._config.sensitivity
@@ -67,12 +79,12 @@ class Detector:
         edged = strangeness.edge > EDGE_AT / s
         return np.where(bright | tinted | edged, 255, 0).astype(np.uint8)
 
-    def _has_rim(self, shape: Shape, strangeness: Strangeness) -> bool:
-        x, y = np.clip(shape.border, 2, np.array(strangeness.edge.shape[::-1]) - 3).T
-        steep = np.maximum.reduce(
-            [strangeness.edge[y + dy, x + dx] for dx, dy in ((0, 0), (2, 0), (-2, 0), (0, 2), (0, -2))]
-        )
-        if np.mean(steep > RIM_AT / self._config.sensitivity) > RIM_SHARE:
+    def _has_rim(self, shape: Shape, steep: Mask, strangeness: Strangeness) -> bool:
+        """`steep`: where a step is near."""
+        height, width = steep.shape
+        x = np.minimum(np.maximum(shape.border[:, 0], STEP_PX), width - 1 - STEP_PX)
+        y = np.minimum(np.maximum(shape.border[:, 1], STEP_PX), height - 1 - STEP_PX)
+        if np.count_nonzero(steep[y, x]) > RIM_SHARE * len(x):
             return True
         return float(np.median(strangeness.tint[y, x])) > VIVID * TINT_AT / self._config.sensitivity
 

@@ -77,14 +77,18 @@ class Sighting:
 
 
 def overlap_mm2(a: Footprint, b: Footprint) -> float:
+    # Most pairs are far apart: asked for every pair of a frame, so the way out is first and without a call.
+    if a.from_mm >= b.to_mm or b.from_mm >= a.to_mm or a.left_mm >= b.right_mm or b.left_mm >= a.right_mm:
+        return 0.0
     along = min(a.to_mm, b.to_mm) - max(a.from_mm, b.from_mm)
     across = min(a.right_mm, b.right_mm) - max(a.left_mm, b.left_mm)
-    return along * across if along > 0 and across > 0 else 0.0
+    return along * across
 
 
 def share_inside(inner: Footprint, outer: Footprint) -> float:
     """Which part of `inner` lies in `outer`."""
-    return overlap_mm2(inner, outer) / inner.area_mm2 if inner.area_mm2 > 0 else 0.0
+    overlap = overlap_mm2(inner, outer)
+    return overlap / inner.area_mm2 if overlap > 0.0 else 0.0
 
 
 def distance_mm(seen: Footprint, known: Footprint) -> float:

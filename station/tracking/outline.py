@@ -121,12 +121,11 @@ def _shrunk(hull: Hull, frame: tuple[int, ...]) -> Hull:
 
 def _parts(contour: Contour, limits: ShapeLimits) -> list[Contour]:
     """The contour, or its lobes if it has a neck."""
-    hull_area = cv2.contourArea(cv2.convexHull(contour))
-    (_, _), sides, _ = cv2.minAreaRect(contour)
-    too_long = max(sides) > limits.max_length
-    if not too_long and cv2.contourArea(contour) > SPLIT_SOLIDITY * hull_area:
+    hull = cv2.convexHull(contour)
+    left, top, width, height = cv2.boundingRect(hull)
+    too_long = np.hypot(width, height) > limits.max_length and max(cv2.minAreaRect(hull)[1]) > limits.max_length
+    if not too_long and cv2.contourArea(contour) > SPLIT_SOLIDITY * cv2.contourArea(hull):
         return [contour]
-    left, top, width, height = cv2.boundingRect(contour)
     filled = np.zeros((height + 2, width + 2), np.uint8)
     cv2.drawContours(filled, [contour], -1, 255, cv2.FILLED, offset=(1 - left, 1 - top))
     labels = _lobes(filled)
