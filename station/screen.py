@@ -10,8 +10,9 @@ from firmware_bridge.messages import LinkState, LinkStatus
 from station.config import StationConfig
 from station.datatypes import BgrImage, Frame, OutcomeKind
 from station.errors import ConfigError
+from station.events import EventKind
 from station.live import LiveRun, Scene
-from station.machine import Command, State
+from station.machine import NEXT, Command, State
 from station.panel.filming import Filming
 from station.panel.process import PanelProcess
 from station.panel.snapshot import SeenCamera, SeenItem, Snapshot, seen_item
@@ -25,9 +26,15 @@ MS = 1_000_000
 FPS_SMOOTHING = 0.9
 CAMERA_SILENT_NS = 500 * MS
 PUBLISH_EVERY_NS = 150 * MS
+WISH_VOID_NS = 2000 * MS  # the page has said by then that nothing happened
 ANSWERING = (LinkState.READY, LinkState.ARMED)
 NORMAL = (State.EXECUTE, State.IDLE, State.STARTING)
 COMMANDS = frozenset(command.value for command in Command)
+
+
+def taken_in(state: State) -> tuple[str, ...]:
+    """The commands that mean something in this state: what the page offers is what the machine's own table takes."""
+    return tuple(command.value for command in Command if (state, command) in NEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,7 @@ class Screen:
             state=machine.state.name,
             state_reason=machine.reason,
             normal=machine.state in NORMAL,
+            commands=taken_in(machine.state),
             link=status.state if status is not None else None,
             by_outcome={kind: self._run.loop.ledger.by_outcome[kind] for kind in OutcomeKind},
             in_flight=self._run.loop.ledger.in_flight,
@@ -199,8 +207,12 @@ class Screen:
     def _obey_page(self) -> None:
         """Operators' other wishes from the page."""
         panel = self._viewers.panel
+        now_ns = self._run.clock.now_ns()
         for wish in panel.commands() if panel is not None else []:
-            if wish.get("command") in COMMANDS:
+            if now_ns - int(wish.get("at_ns", now_ns)) > WISH_VOID_NS:
+                words = f"{wish.get('command')} came too late and was not done"
+                self._run.books.event(EventKind.OPERATOR, now_ns, words=words, who=str(wish.get("from", "page")))
+            elif wish.get("command") in COMMANDS:
                 self._run.command(Command(wish["command"]), str(wish.get("from", "page")))
             else:
                 self._watch.obey(wish)
@@ -222,6 +234,7 @@ class Screen:
             state=machine.state.name,
             state_reason=machine.reason,
             normal=machine.state in NORMAL,
+            commands=taken_in(machine.state),
             link=status.state if status is not None else None,
             link_detail=status.port if status is not None else "",
             simulated=self._setup.simulated,

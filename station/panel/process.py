@@ -94,7 +94,7 @@ class PanelProcess:
         self._sender.offer(snapshot, frames, self._clock.now_ns())
 
     def commands(self) -> list[dict[str, Any]]:
-        """What operators asked for since the last call, oldest first: {"command", "from", "utc_ns", ...}.
+        """What operators asked for since the last call, oldest first: {"command", "from", "utc_ns", "at_ns", ...}.
 
         Not STOP and ABORT: those have gone to `on_stop`, and wait for nobody who calls this.
         """
@@ -228,8 +228,8 @@ class _Child:
             self._pause_ns = SHORTEST_PAUSE_NS
         self._clock.sleep_ns(self._pause_ns)
         self._pause_ns = min(2 * self._pause_ns, LONGEST_PAUSE_NS)
-        self.restarts += 1
         self.launch()
+        self.restarts += 1
         return True
 
     def close(self) -> None:

@@ -64,16 +64,20 @@ class Panel:
 
     def take_command(self, body: CommandBody, client: str) -> bool:
         wish = body.model_dump(exclude_none=True, exclude={"asked_ns"})
-        entry = {**wish, "from": client, "utc_ns": self.clock.utc_ns()}
+        entry = {**wish, "from": client, "utc_ns": self.clock.utc_ns(), "at_ns": self.clock.now_ns()}
         leave = self.outbox.stop if body.command in STOPPING else self.outbox.command
         taken = leave(entry)
         self.board.note_command({**entry, "taken": taken})
         return taken
 
     def comes_too_late(self, body: CommandBody) -> bool:
-        """It waited somewhere, behind a slow link or a panel that was starting: who asked has given it up since."""
-        late = body.asked_ns is not None and self.clock.now_ns() - body.asked_ns > LATE_AFTER_NS
-        return late and body.command not in STOPPING
+        """It waited somewhere, behind a slow link or a panel that was starting: who asked has given it up since.
+
+        A moment that is yet to come is from another boot's clock: nobody knows how old such a wish is.
+        """
+        if body.asked_ns is None or body.command in STOPPING:
+            return False
+        return abs(self.clock.now_ns() - body.asked_ns) > LATE_AFTER_NS
 
 
 def build_app(panel: Panel) -> Door:

@@ -49,6 +49,7 @@ class Snapshot:
     state: str  # of the machine: "EXECUTE"
     state_reason: str = ""
     normal: bool = True  # the state is one that needs nobody's attention
+    commands: tuple[str, ...] = ()  # those that mean something in this state
     link: LinkState | None = None  # None: observing only
     link_detail: str = ""
     simulated: bool = False

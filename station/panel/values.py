@@ -73,6 +73,7 @@ def _machine(snapshot: Snapshot, facts: PageFacts) -> dict[str, Any]:
         "number": facts.state_number,
         "reason": snapshot.state_reason,
         "normal": snapshot.normal,
+        "commands": list(snapshot.commands),
         "since_ns": facts.state_since_ns,
     }
 

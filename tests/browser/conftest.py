@@ -148,7 +148,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.goto(url)
         if wait:
-            until(page, "window.stationPage?.live.ages.length > 3", 60)
+            until(page, "window.stationPage?.live?.ages.length > 3", 60)
         return page
 
     yield open_it

@@ -1,7 +1,9 @@
 """A station that is nothing but its panel: moving pictures that carry their own time as a bar code, and invented values.
 
 Run as a process: `python fake_station.py '{"fps": 30}'`. Prints one JSON line per thing that happens: {"url"}, {"stop"},
-{"command"}. Reads lines of JSON on stdin that change the values shown ({"freeze": true}, {"machine": {...}}, {"quiet": true});
+{"command"}. Reads lines of JSON on stdin that change what is shown: values of the page as they are ({"belt": {...}}), or
+what this station knows ({"freeze": true}, {"quiet": true}, {"cameras": 2}, {"lost": ["camera0"]}, {"state": "IDLE"},
+{"observing": true}, {"conditions": {"camera_lost": "camera1"}} for a real alarm book, {"event": {"what": "operator"}});
 {"forget": true} drops earlier changes.
 """
 
@@ -18,6 +20,7 @@ import cv2
 import numpy as np
 
 from firmware_bridge.messages import LinkState
+from station.alarms import AlarmBook
 from station.config import PanelConfig
 from station.datatypes import (
     Decision,
@@ -29,12 +32,15 @@ from station.datatypes import (
     OutcomeReason,
     Track,
 )
+from station.events import Event, EventKind
+from station.machine import NEXT, Command, State
 from station.panel.process import PanelProcess
 from station.panel.snapshot import Mark, SeenCamera, SeenItem, Snapshot
 from station.panel.values import PageFacts, page_values
 
 WIDTH_PX, HEIGHT_PX = 1280, 800
 BITS, BIT_PX = 48, 20  # the bar code: one block per bit of the time in microseconds, along the top edge
+OWN = ("freeze", "quiet", "report", "lost", "cameras", "conditions")  # not shown as they are
 KINDS = [
     ("recyclable", (190, 150, 60), Mark.DIVERT),
     ("organic", (60, 120, 90), Mark.PASS),
@@ -99,15 +105,44 @@ def record(track_id: int) -> ItemRecord:
     return ItemRecord(track, 3, None, decision, None, None, Outcome(track_id, kind, reason, settled_ns, None, slack_ms))
 
 
-def state(now_ns: int, cameras: dict[str, SeenCamera], changes: dict[str, Any]) -> dict[str, Any]:
+class World:
+    """What this station knows: alarms that can be answered, and what happened."""
+
+    def __init__(self) -> None:
+        self.book = AlarmBook()
+        self.events: list[Event] = []
+
+    def step(self, changes: dict[str, Any], now_ns: int) -> None:
+        self.book.update(changes.get("conditions", {}), now_ns)
+        happened = changes.pop("event", None)
+        if happened is not None:
+            self.note(EventKind(happened.pop("what")), now_ns, **happened)
+
+    def note(self, what: EventKind, now_ns: int, **detail: Any) -> None:
+        self.events = [Event(what, now_ns, time.time_ns(), detail=detail), *self.events][:24]
+
+    def obey(self, wish: dict[str, Any], now_ns: int) -> None:
+        alarm = str(wish.get("alarm", ""))
+        match wish["command"]:
+            case "acknowledge":
+                self.book.acknowledge(alarm)
+            case "shelve":
+                self.book.shelve(alarm, wish["minutes"], now_ns)
+            case "unshelve":
+                self.book.unshelve(alarm, now_ns)
+
+
+def state(now_ns: int, cameras: dict[str, SeenCamera], world: World, changes: dict[str, Any]) -> dict[str, Any]:
     n = now_ns // 100_000_000
     missed, unconfirmed = n // 40, n // 900
+    machine, observing = State[changes.pop("state", "EXECUTE")], changes.pop("observing", False)
     snapshot = Snapshot(
         made_ns=now_ns,
-        state="EXECUTE",
+        state=machine.name,
         state_reason="start by operator",
-        link=LinkState.ARMED,
-        simulated=True,
+        commands=tuple(command.value for command in Command if (machine, command) in NEXT),
+        link=None if observing else LinkState.ARMED,
+        simulated=not observing,
         latency_p50_ms=31.4,
         latency_p99_ms=58.2,
         latency_budget_ms=100,
@@ -121,7 +156,7 @@ def state(now_ns: int, cameras: dict[str, SeenCamera], changes: dict[str, Any]) 
         cameras=cameras,
     )
     facts = PageFacts(
-        state_number=6,
+        state_number=int(machine),
         state_since_ns=now_ns - 754_000_000_000,
         reasons={
             (OutcomeKind.MISSED, OutcomeReason.LATE): missed // 2,
@@ -134,6 +169,8 @@ def state(now_ns: int, cameras: dict[str, SeenCamera], changes: dict[str, Any]) 
         link_port="virtual",
         link_timing="device",
         sync_bound_us=140,
+        alarms=world.book.listed(),
+        events=tuple(world.events),
         recent=[record(track_id) for track_id in range(now_ns // 400_000_000 - 11, now_ns // 400_000_000 + 1)],
     )
     return {**page_values(snapshot, facts), **changes}
@@ -169,14 +206,18 @@ def main() -> None:
     )
     say({"url": panel.start(), "pid": panel.pid})
     changes: dict[str, Any] = {}
-    ear, due_s = Ear(), time.monotonic()
+    ear, world, due_s = Ear(), World(), time.monotonic()
+    world.note(EventKind.RUN_STARTED, time.monotonic_ns())
     while not changes.get("end"):
         heard_now = ear.next()
-        changes = heard_now if heard_now.pop("forget", False) else changes | heard_now
+        if heard_now.pop("forget", False):
+            changes, world.book = heard_now, AlarmBook()
+        changes |= heard_now
         now_ns = time.monotonic_ns()
+        world.step(changes, now_ns)
         frames: dict[str, Any] = {}
         cameras: dict[str, SeenCamera] = {}
-        for number in range(2):
+        for number in range(changes.get("cameras", 1)):
             name = f"camera{number}"
             cameras[name] = SeenCamera(name, now_ns, name not in changes.get("lost", ()), fps=29.9, dropped=2 * number)
             if name in panel.watched and not changes.get("freeze"):
@@ -184,10 +225,11 @@ def main() -> None:
                 captured_ns = time.monotonic_ns()
                 stamp(frames[name], captured_ns // 1000)
                 cameras[name] = replace(cameras[name], captured_ns=captured_ns, items=seen)
-        values = {key: value for key, value in changes.items() if key not in ("freeze", "quiet", "report", "lost")}
+        values = {key: value for key, value in changes.items() if key not in OWN}
         if not changes.get("quiet"):
-            panel.publish(state(now_ns, cameras, values), frames)
+            panel.publish(state(now_ns, cameras, world, values), frames)
         for command in panel.commands():
+            world.obey(command, now_ns)
             say(command)
         if changes.pop("report", False):
             say({"watched": sorted(panel.watched), "restarts": panel.restarts, "pid": panel.pid})

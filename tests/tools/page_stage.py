@@ -168,7 +168,7 @@ def look(browser: Any, url: str) -> Any:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.set_default_timeout(60_000)
     page.goto(url)
-    until("a picture in the browser", lambda: page.evaluate("(window.stationPage?.live.drawings.length ?? 0) > 5"), 60)
+    until("a picture in the browser", lambda: page.evaluate("(window.stationPage?.live?.drawings.length ?? 0) > 5"), 60)
     return page
 
 

@@ -2,6 +2,7 @@
 
 const KEEP_MS = 30000; // clocks drift: an old pair says less and less
 const KEEP_PAIRS = 200;
+const DRIFT_MS = 5; // more than two good clocks part in that time
 
 export class StationClock {
   #pairs = [];
@@ -13,6 +14,9 @@ export class StationClock {
     const answeredMs = answeredNs / 1e6;
     const delayMs = Math.max(0, receivedMs - sentMs - (answeredMs - heardMs));
     const offsetMs = (heardMs - sentMs + (answeredMs - receivedMs)) / 2;
+    // Every pair bounds the true offset. Two that contradict each other: a clock has jumped (this computer slept, the
+    // station's booted), and what was known before would make old things look young.
+    if (this.#best && Math.abs(offsetMs - this.#best.offsetMs) > (delayMs + this.#best.delayMs) / 2 + DRIFT_MS) this.forget();
     this.#pairs.push({ receivedMs, delayMs, offsetMs });
     this.#pairs = this.#pairs.filter((pair) => receivedMs - pair.receivedMs < KEEP_MS).slice(-KEEP_PAIRS);
     this.#best = this.#pairs.reduce((best, pair) => (pair.delayMs < best.delayMs ? pair : best));
@@ -31,6 +35,11 @@ export class StationClock {
   ageMs(stampNs, pageMs) {
     if (this.#best === null) return null;
     return Math.max(0, pageMs + this.#best.offsetMs + this.boundMs - stampNs / 1e6);
+  }
+
+  // The station's clock at performance.now() = pageMs, rounded towards earlier: a wish stamped so is rather too old.
+  stampNs(pageMs) {
+    return this.#best === null ? null : Math.round((pageMs + this.#best.offsetMs - this.boundMs) * 1e6);
   }
 
   forget() {

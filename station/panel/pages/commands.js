@@ -1,150 +1,153 @@
-// What an operator may ask for. STOP goes at once; starting things asks first. Knows nothing of pictures or values.
+// What an operator may ask for. STOP and ABORT go at once and are asked again until answered; starting things asks first.
+// Which commands a state takes is the station's to say (machine.commands). Knows nothing of pictures or values.
+
+import { Session } from "/pages/session.js";
+import { PersistentWish, wish } from "/pages/wish.js";
 
 const CONFIRM = {
   start: ["Start sorting?", "Gates will fire and the feeder may run. Look at the line first.", "Start"],
   reset: ["Reset the machine?", "The stopped machine becomes ready to start.", "Reset"],
   clear: ["Clear the fault?", "Only after its cause is gone.", "Clear"],
 };
-
-// Which buttons mean something in which state; the station has the last word.
-const ALLOWED = {
-  start: ["Idle", "Held"],
-  hold: ["Execute", "Suspended"],
-  reset: ["Stopped"],
-  clear: ["Aborted"],
-};
+const STOPPING = ["stop", "abort"];
+const STOPPED = ["Stopping", "Stopped", "Aborting", "Aborted"];
+const EFFECT_WITHIN_MS = 3000;
 
 export class Commands {
-  #role = "nobody";
+  #clock;
+  #session = new Session(() => this.#enable());
   #state = "";
+  #allowed = [];
   #alive = false;
+  #pending = null; // STOP or ABORT on its way
+  #awaited = null; // {name, state, untilMs}: taken by the station, its effect not yet seen
   #answer = document.getElementById("answer");
   #stopNote = document.getElementById("stop-note");
-  #place = this.#answer; // where the answer to the last command is written
-  #stop = document.getElementById("stop");
+  #confirm = document.getElementById("confirm");
   #lock = document.getElementById("lock");
-  #who = document.getElementById("who");
+  #stop = document.getElementById("stop");
+  #abort = document.getElementById("abort");
   #buttons = [...document.querySelectorAll("#controls button")];
 
-  constructor() {
-    this.#stop.addEventListener("click", () => this.send({ command: "stop" }));
+  constructor(clock) {
+    this.#clock = clock;
+    for (const button of [this.#stop, this.#abort]) button.addEventListener("click", () => this.#sendStop(button.dataset.command));
     for (const button of this.#buttons) button.addEventListener("click", () => this.#ask(button.dataset.command));
     this.#lock.checked = recall("lock") === "1";
     this.#lock.addEventListener("change", () => {
       remember("lock", this.#lock.checked ? "1" : "0");
       this.#enable();
     });
-    this.#who.addEventListener("click", () => document.getElementById("sign-in").showModal());
-    document.getElementById("sign-in-cancel").addEventListener("click", () => document.getElementById("sign-in").close());
-    document.getElementById("sign-in-form").addEventListener("submit", (event) => this.#signInFromForm(event));
   }
 
-  get operator() {
-    return this.#role === "operator";
+  begin() {
+    return this.#session.begin();
   }
 
-  // The token comes once, behind the # of the printed address; it never reaches a log, and leaves the address bar here.
-  async begin() {
-    const token = new URLSearchParams(location.hash.slice(1)).get("token");
-    if (token) {
-      history.replaceState(null, "", location.pathname);
-      await this.#signIn(token);
-    }
-    await this.refreshRole();
+  refreshRole() {
+    return this.#session.refresh();
   }
 
-  async refreshRole() {
-    try {
-      this.#role = (await (await fetch("/api/v1/session")).json()).role ?? "nobody";
-    } catch {
-      return; // the banner already says that there is no connection
-    }
-    this.#enable();
-  }
-
-  follow(state, alive) {
-    if (state === this.#state && alive === this.#alive) return;
+  // What the station last said of itself, and whether that is still true.
+  follow(machine, state, alive) {
+    const allowed = machine?.commands ?? [];
+    this.#watchEffect(state, alive);
+    if (state === this.#state && alive === this.#alive && String(allowed) === String(this.#allowed)) return;
     this.#state = state;
     this.#alive = alive;
+    this.#allowed = allowed;
     this.#enable();
   }
 
+  // Any wish but STOP and ABORT. It says when it was pressed: one that was held up on its way is void, not late.
   async send(values) {
     const name = values.command.toUpperCase();
-    this.#place = values.command === "stop" ? this.#stopNote : this.#answer;
-    this.#say(`${name} sent …`, false);
-    try {
-      const reply = await fetch("/api/v1/commands", {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-Station": "1" },
-        body: JSON.stringify(values),
-        signal: AbortSignal.timeout(2000),
-      });
-      if (reply.ok) return this.#say(`${name} received by the station at ${new Date().toLocaleTimeString()}`, false);
-      if (reply.status === 401 || reply.status === 403) {
-        this.#say(`${name} NOT SENT: sign in first`, true);
-        await this.refreshRole();
-        return document.getElementById("sign-in").showModal();
-      }
-      const body = await reply.json();
-      this.#say(`${name} REFUSED: ${body.error}`, true);
-    } catch {
-      const stop = values.command === "stop" ? " Use the stop at the machine." : "";
-      this.#say(`${name} DID NOT REACH THE STATION.${stop}`, true);
+    const asked_ns = this.#clock.stampNs(performance.now());
+    if (asked_ns === null) return this.#say(this.#answer, `${name} NOT SENT: the station's time is not known yet. Try again.`, true);
+    this.#awaited = null;
+    this.#say(this.#answer, `${name} sent \u2026`);
+    const { status, body } = await wish({ ...values, asked_ns });
+    if (status === 401 || status === 403) return this.#notSignedIn(this.#answer, name);
+    if (status === 0) return this.#say(this.#answer, `${name}: NO ANSWER. It counts for nothing if it comes later.`, true);
+    if (status === 408) return this.#say(this.#answer, `${name} CAME TOO LATE and was not done. Try again.`, true);
+    if (status !== 202) return this.#say(this.#answer, `${name} REFUSED: ${body.error}`, true);
+    this.#say(this.#answer, `${name} received by the station at ${new Date().toLocaleTimeString()}`);
+    if (values.alarm === undefined) this.#awaited = { name, state: this.#state, untilMs: performance.now() + EFFECT_WITHIN_MS };
+  }
+
+  async #sendStop(command) {
+    const name = command.toUpperCase();
+    const mine = new PersistentWish({ command }, (waiting) => this.#showPending(waiting, name));
+    this.#pending = mine; // pressed again: a new one, the old one goes on
+    this.#enable();
+    const { status, body, tookMs } = await mine.answer();
+    if (this.#pending !== mine) return;
+    this.#pending = null;
+    this.#enable();
+    if (status === 202) {
+      const tries = mine.attempts > 1 ? `, attempt ${mine.attempts} after ${(tookMs / 1000).toFixed(1)} s` : "";
+      this.#say(this.#stopNote, `${name} received by the station at ${new Date().toLocaleTimeString()}${tries}`);
+      if (!STOPPED.includes(this.#state)) this.#awaited = { name, state: this.#state, untilMs: performance.now() + EFFECT_WITHIN_MS, stops: true };
+    } else if (status === 401 || status === 403) {
+      this.#notSignedIn(this.#stopNote, name);
+    } else {
+      const why = status === 0 ? "NO ANSWER" : body.error;
+      this.#say(this.#stopNote, `${name} FAILED: ${why}. Use the stop at the machine.`, true);
     }
+  }
+
+  #showPending(waiting, name) {
+    if (waiting !== this.#pending) return;
+    if (waiting.attempts === 1) return this.#say(this.#stopNote, `${name} sent \u2026`);
+    this.#say(this.#stopNote, `${name} PENDING: no answer yet, attempt ${waiting.attempts}. Use the stop at the machine.`, true);
+  }
+
+  // "Received" is not "done": the state shows it, or its absence is said.
+  #watchEffect(state, alive) {
+    const awaited = this.#awaited;
+    if (awaited === null || !alive) return;
+    const place = awaited.stops ? this.#stopNote : this.#answer;
+    const done = awaited.stops ? STOPPED.includes(state) : state !== awaited.state;
+    if (done) this.#say(place, `${awaited.name} done: ${state} at ${new Date().toLocaleTimeString()}`);
+    else if (performance.now() > awaited.untilMs) this.#say(place, `${awaited.name} HAD NO EFFECT: the machine is still ${state}`, true);
+    else return;
+    this.#awaited = null;
+  }
+
+  #notSignedIn(place, name) {
+    this.#say(place, `${name} NOT SENT: sign in first`, true);
+    this.#session.refresh();
+    this.#session.ask();
   }
 
   #ask(command) {
     if (!(command in CONFIRM)) return this.send({ command });
     const [title, text, yes] = CONFIRM[command];
-    const dialog = document.getElementById("confirm");
+    const dialog = this.#confirm;
     document.getElementById("confirm-title").textContent = title;
     document.getElementById("confirm-text").textContent = text;
     document.getElementById("confirm-yes").textContent = yes;
+    dialog.dataset.command = command;
     dialog.returnValue = "no";
     dialog.onclose = () => dialog.returnValue === "yes" && this.send({ command });
     dialog.showModal();
   }
 
-  async #signInFromForm(event) {
-    event.preventDefault();
-    const field = document.getElementById("token");
-    const problem = await this.#signIn(field.value.trim());
-    field.value = "";
-    document.getElementById("sign-in-error").textContent = problem;
-    if (problem) return field.focus();
-    document.getElementById("sign-in").close();
-    await this.refreshRole();
-  }
-
-  async #signIn(token) {
-    try {
-      const reply = await fetch("/api/v1/session", {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-Station": "1" },
-        body: JSON.stringify({ token }),
-      });
-      return reply.ok ? "" : (await reply.json()).error;
-    } catch {
-      return "no connection to the station";
-    }
-  }
-
   #enable() {
-    const operator = this.operator;
-    this.#stop.disabled = !operator;
-    this.#who.textContent = operator ? "Operator" : "View only \u2013 sign in";
-    for (const button of this.#buttons) {
-      const fits = (ALLOWED[button.dataset.command] ?? []).includes(this.#state);
-      button.disabled = !(operator && this.#alive && fits) || this.#lock.checked;
-    }
-    document.body.classList.toggle("viewer", !operator);
+    const operator = this.#session.operator;
+    const free = operator && !this.#lock.checked && this.#pending === null;
+    this.#stop.disabled = !operator; // in every state, and whatever this page believes: off is off
+    this.#abort.disabled = !(operator && (!this.#alive || this.#allowed.includes("abort")));
+    for (const button of this.#buttons) button.disabled = !(free && this.#alive && this.#allowed.includes(button.dataset.command));
     document.querySelectorAll("[data-alarm-act]").forEach((button) => (button.disabled = !operator || this.#lock.checked));
+    // The question was asked in a state that is over.
+    const asking = this.#confirm.dataset.command;
+    if (this.#confirm.open && !(this.#alive && this.#allowed.includes(asking))) this.#confirm.close("no");
   }
 
-  #say(text, bad) {
-    this.#place.textContent = text;
-    this.#place.classList.toggle("bad", bad);
+  #say(place, text, bad = false) {
+    place.textContent = text;
+    place.classList.toggle("bad", bad);
   }
 }
 

@@ -2,17 +2,19 @@
 
 import { StationClock } from "/pages/clock.js";
 import { Commands } from "/pages/commands.js";
-import { LivePicture } from "/pages/live.js";
+import { EventList } from "/pages/events.js";
 import { SteadySocket } from "/pages/socket.js";
 import * as view from "/pages/view.js";
-import { ago } from "/pages/words.js";
+import { CameraWall } from "/pages/wall.js";
+import { ago, stateName } from "/pages/words.js";
 
 const SILENT_MS = 1200; // state comes five times a second; the banner must stand within two seconds
 const PING_MS = 1000;
 
 const clock = new StationClock();
-const live = new LivePicture(clock);
-const commands = new Commands();
+const wall = new CameraWall(clock);
+const commands = new Commands(clock);
+const events = new EventList();
 const trend = new view.RateTrend();
 const banner = document.getElementById("banner");
 
@@ -30,7 +32,10 @@ const socket = new SteadySocket("/ws/state", {
     const message = JSON.parse(text);
     heardMs = receivedMs;
     if (message.echo) return clock.add(message.echo.page_ms, message.echo.received_ns, message.sent_ns, receivedMs);
-    if (!everHeard || document.body.classList.contains("dead")) commands.refreshRole(); // a restarted panel may know us otherwise
+    if (!everHeard || document.body.classList.contains("dead")) {
+      commands.refreshRole(); // a restarted panel may know us otherwise
+      events.begin();
+    }
     everHeard = true;
     state = message;
     show();
@@ -57,17 +62,9 @@ function show() {
   view.showAlarms(state.alarms, (values) => commands.send(values));
   const name = view.showMachine(state, nowMs);
   trend.add(performance.now(), state.counts?.total);
-  chooseCamera();
-  commands.follow(name, judge());
-}
-
-function chooseCamera(wish) {
-  const cameras = state.cameras ?? [];
-  const camera = cameras.find((one) => one.id === (wish ?? live.camera)) ?? cameras[0];
-  if (!camera) return;
-  live.watch(camera.id);
-  live.setCameraFault(camera.live === false ? camera.text || "the camera sends nothing" : "");
-  view.showCameras(cameras, camera.id, chooseCamera);
+  events.add(state.events);
+  wall.follow(state.cameras ?? []);
+  commands.follow(state.machine, name, judge());
 }
 
 // Is what the page shows still the truth? Says so across the page when it is not.
@@ -95,7 +92,7 @@ setInterval(() => {
   const alive = judge();
   // A line that has just come back gets time to say its first word.
   if (socket.open && performance.now() - Math.max(heardMs, openedMs) > 4 * SILENT_MS) socket.restart();
-  if (state) commands.follow(document.getElementById("machine-state").title.split(" ")[0], alive);
+  if (state) commands.follow(state.machine, stateName(state.machine), alive);
 }, 100);
 setInterval(ping, PING_MS);
 
@@ -110,7 +107,13 @@ document.addEventListener("fullscreenchange", () => {
 });
 
 // What the browser tests look at; an operator never sees it.
-window.stationPage = { clock, live };
+window.stationPage = {
+  clock,
+  wall,
+  get live() {
+    return wall.chosen;
+  },
+};
 
 await commands.begin();
 socket.start();

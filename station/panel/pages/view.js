@@ -69,7 +69,8 @@ export function showCounts(counts = {}) {
   for (const outcome of ["ejected", "passed", "missed", "unconfirmed"]) {
     const count = counts[outcome] ?? 0;
     const place = byId(`n-${outcome}`);
-    const share = total > 0 ? `${number((100 * count) / total, 1)} %` : "";
+    const late = outcome === "missed" ? ` \u00b7 ${number(counts.missed_by_reason?.late ?? 0)} late` : "";
+    const share = total > 0 ? `${number((100 * count) / total, 1)} %${late}` : "";
     const text = `${number(count)}|${share}`;
     if (place.dataset.text !== text) {
       place.dataset.text = text;
@@ -167,22 +168,6 @@ function actButton(text, action) {
   button.disabled = document.body.classList.contains("viewer");
   button.addEventListener("click", action);
   return button;
-}
-
-export function showCameras(cameras = [], chosen, choose) {
-  const place = byId("cameras");
-  const key = JSON.stringify(cameras.map((camera) => [camera.id, camera.live, camera.id === chosen]));
-  if (place.dataset.key === key) return;
-  place.dataset.key = key;
-  place.replaceChildren(
-    ...cameras.map((camera) => {
-      const button = element("button", camera.live === false ? "bad" : "", camera.id);
-      button.type = "button";
-      button.setAttribute("aria-pressed", String(camera.id === chosen));
-      button.addEventListener("click", () => choose(camera.id));
-      return button;
-    }),
-  );
 }
 
 // Items per minute over the last five minutes, from the counts themselves.

@@ -19,6 +19,16 @@ export const OUTCOMES = {
   ejected: ["\u2192", "ejected"], passed: ["\u00b7", "passed"], missed: ["\u2715", "missed"], unconfirmed: ["?", "unconfirmed"],
 };
 
+// What each event is called, and whether somebody should have looked.
+export const EVENTS = {
+  run_started: ["Run started"], run_ended: ["Run ended"], run_closed: ["Interrupted run closed"], state: ["State"],
+  operator: ["Operator"], link: ["Controller"], disarmed: ["Controller disarmed", true], camera_lost: ["Camera lost", true],
+  camera_back: ["Camera back"], encoder_silent: ["Encoder silent", true], belt: ["Belt"], model: ["Model"],
+  alarm_raised: ["Alarm", true], alarm_acknowledged: ["Alarm acknowledged"], alarm_cleared: ["Alarm gone"], bins: ["Bins"],
+  item_missed: ["Item missed", true], item_unconfirmed: ["Item unconfirmed", true], overflow: ["Overflow", true],
+  record: ["Record", true], config: ["Setting"], crash: ["Program error", true],
+};
+
 export const PRIORITIES = { 1: ["\u25b2", "critical"], 2: ["\u25a0", "warning"], 3: ["\u25cf", "notice"] };
 
 export function word(table, key) {

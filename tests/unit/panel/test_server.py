@@ -201,7 +201,14 @@ def test_a_malformed_command_is_refused_in_words(bench: Bench, body: str, status
 
 @pytest.mark.parametrize(
     ("command", "age_s", "status"),
-    [("start", 0.5, 202), ("start", 2.5, 408), ("clear", 60, 408), ("stop", 60, 202), ("abort", 60, 202)],
+    [
+        ("start", 0.5, 202),
+        ("start", 2.5, 408),
+        ("clear", 60, 408),
+        ("start", -9, 408),
+        ("stop", 60, 202),
+        ("abort", 60, 202),
+    ],
 )
 def test_a_command_that_comes_late_is_void_unless_it_stops(
     bench: Bench, command: str, age_s: float, status: int
