@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from firmware_bridge.conversation import SessionSettings
+from firmware_bridge.errors import ConfigRefused
 from firmware_bridge.link import SerialController
 from firmware_bridge.messages import DeviceConfig, GateConfig
 from firmware_bridge.serial_port import PortSettings, SerialTransport
@@ -24,6 +25,7 @@ from station.tracking.tracker import TrackIds
 from station.tracking.view import View
 
 if TYPE_CHECKING:  # torch takes seconds to import, and what only builds a device's configuration needs none
+    from firmware_bridge.relay_board import RelayBoard
     from station.recognition.classifier import Classifier
 
 
@@ -38,6 +40,7 @@ class Brain:
     classifier: "Classifier | None" = None  # the real one, for classifying pictures outside the line
 
 
+RELAY = "relay:"  # before a port: a relay board is behind it
 SWITCH_INTERVAL_S = 0.0005  # a wake-up beside a busy thread took 6.5 ms (p99) at Python's default, 0.8 ms so
 
 
@@ -111,6 +114,26 @@ def open_serial_controller(config: StationConfig, port: str) -> SerialController
     session = Session(SessionSettings(sync_bound_us=link.max_sync_bound_us))
     controller = SerialController(SerialTransport(port, settings), session)
     controller.configure(device_config(config))
+    return controller
+
+
+def open_relay_board(config: StationConfig, port: str) -> "RelayBoard":
+    """A Modbus RTU relay board on a serial port; opened by the first poll. Raises ConfigError for what it cannot keep."""
+    if config.link.relay is None:
+        raise ConfigError(f"{RELAY}{port} without [link.relay]: it must say where the board's watchdog register is.")
+    try:
+        from firmware_bridge.relay_board import RelayBoard
+        from firmware_bridge.relay_session import RelaySettings
+    except ImportError as error:
+        raise ConfigError(
+            f"{RELAY}{port}: {error}. A relay board needs pymodbus: pip install 'station[relay]'"
+        ) from None
+    settings = RelaySettings(**config.link.relay.model_dump())
+    controller = RelayBoard(SerialTransport(port, PortSettings(settings.baud)), settings)
+    try:
+        controller.configure(device_config(config))
+    except ConfigRefused as error:
+        raise ConfigError(str(error)) from None
     return controller
 
 

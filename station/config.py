@@ -139,8 +139,21 @@ class RecognitionConfig(Section):
 UsbId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{4}:[0-9a-fA-F]{4}$")]
 
 
+class RelayConfig(Section):
+    """A Modbus RTU relay board (`port = "relay:/dev/ttyUSB0"`): timed by this computer, slow flaps only."""
+
+    device_id: int = Field(default=1, ge=1, le=247)
+    baud: int = Field(default=9600, ge=1200, le=1_000_000)
+    first_coil: int = Field(default=0, ge=0, le=65_000)  # gate n is coil first_coil + n
+    permit_relay: bool = False  # the relay after the gates' is the feeder's permit
+    watchdog_register: int | None = Field(default=None, ge=0, le=65_535)  # without one it is never armed
+    watchdog_unit_ms: int = Field(default=1, ge=1, le=1000)
+    answer_within_ms: int = Field(default=100, ge=20, le=500)
+
+
 class LinkConfig(Section):
-    port: str | None = None  # device, "auto" or "virtual"; the flag wins
+    port: str | None = None  # device, "auto", "virtual" or "relay:" and a device; the flag wins
+    relay: RelayConfig | None = None
     baud: int = Field(default=1_000_000, ge=9600, le=12_000_000)
     dtr: bool | None = None
     usb_ids: tuple[UsbId, ...] = ()  # VID:PID of boards beside the known ones that `auto` may greet

@@ -17,12 +17,14 @@ from typing import Any
 from firmware_bridge.discovery import choose
 from firmware_bridge.serial_port import PortSettings
 from station.app import (
+    RELAY,
     Brain,
     build_brain,
     build_eyesight,
     build_loop,
     line_parameters,
     observing_config,
+    open_relay_board,
     open_serial_controller,
     set_thread_counts,
     spotters_of,
@@ -153,6 +155,8 @@ def _twin(config: StationConfig, port: str | None, out: Path, clock: Clock) -> I
 def _controller(config: StationConfig, port: str | None, clock: Clock) -> WaitedController | None:
     if port is None:
         return None
+    if port.startswith(RELAY):
+        return open_relay_board(config, port.removeprefix(RELAY))
     settings = (
         PortSettings(config.link.baud) if config.link.dtr is None else PortSettings(config.link.baud, config.link.dtr)
     )
