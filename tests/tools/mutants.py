@@ -2,7 +2,7 @@
 
     python -m tests.tools.mutants [--share 1.0] [--seed 1] [--workers 2] [--list FILE]
 
-All mutants are in one library (see core_mutator.py). Each worker collects the tests once, notes which tests reach which mutant,
+All mutants are in one library (see core_mutants.py). Each worker collects the tests once, notes which tests reach which mutant,
 and forks a child per mutant that runs just these, the best killers first, until one fails. A crash or a hang is a kill too.
 Survivors must be listed with a reason in firmware_bridge/firmware/survivors.toml; exit 1 when one is not.
 One JSON object on stdout; the unlisted survivors on stderr. Needs gcc, pycparser.
@@ -34,6 +34,7 @@ IGNORED = ("process", "avr", "qemu")  # they run other programs
 TESTS = ["tests/unit/firmware", *(f"--ignore=tests/unit/firmware/test_{name}.py" for name in IGNORED)]
 PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=no", "-o", "addopts=--import-mode=importlib", "-o", "timeout=0"]
 NOT_REACHED, SURVIVED, KILLED, HUNG = "not_reached", "survived", "killed", "hung"
+NOT_EXAMINED = "not examined yet"
 LENGTHY_S, FEW = 0.03, 4
 PATIENCE_S = 2.0  # of processor time for one test; the longest needs a tenth of it
 
@@ -162,17 +163,29 @@ def listed(path: Path) -> dict[str, str]:
     return {key: group["because"] for group in groups for key in group["mutants"]}
 
 
+def record(path: Path, keys: list[str]) -> None:
+    """A group of its own at the end, to be looked into; a run after this one only fails for new survivors."""
+    if not keys:
+        return
+    lines = "".join(f"    {json.dumps(key)},\n" for key in keys)
+    with path.open("a") as out:
+        out.write(f'\n[[survivor]]\nbecause = "{NOT_EXAMINED}"\nmutants = [\n{lines}]\n')
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--list", type=Path, default=LISTED, help="justified survivors")
+    parser.add_argument(
+        "--record", action="store_true", help="list the survivors that are not listed as not examined yet"
+    )
     parser.add_argument("--work", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work is not None:
         return work(json.load(sys.stdin), options.work)
-    from tests.tools.core_mutator import build  # pycparser is needed only here
+    from tests.tools.core_mutants import build  # pycparser is needed only here
 
     began = time.monotonic()
     library, mutants = build(FIRMWARE, OUT)
@@ -180,6 +193,8 @@ def main() -> int:
     verdicts = run_workers(numbers, library, len(mutants), options.workers)
     alive = {mutants[n].key: verdict for n, verdict in sorted(verdicts.items()) if verdict in (SURVIVED, NOT_REACHED)}
     known = listed(options.list)
+    if options.record:
+        record(options.list, [key for key in alive if key not in known])
     unlisted = {key: verdict for key, verdict in alive.items() if key not in known}
     dead_keys = {mutants[n].key for n in verdicts} - alive.keys()
     stale = sorted(key for key in known if key in dead_keys or key not in {m.key for m in mutants})
@@ -194,6 +209,7 @@ def main() -> int:
         **counts,
         "score": round(dead / max(len(numbers), 1), 4),
         "listed": len(alive) - len(unlisted),
+        "listed_but_not_examined": sum(known.get(key) == NOT_EXAMINED for key in alive),
         "unlisted": len(unlisted),
         "no_longer_alive": stale,
         "seconds": round(time.monotonic() - began, 1),
