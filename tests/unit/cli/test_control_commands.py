@@ -174,7 +174,7 @@ def test_status_says_state_counts_and_alarms(line: Line) -> None:
     assert "line-1: Stopped" in text
     assert "NO DIVERTS SENT" in text
     assert "camera_lost: Camera gives no pictures that can be used: camera0 (active, not acknowledged)" in text
-    assert "do: Check its cable" in text
+    assert "do: Check cable" in text
 
 
 def test_alarms_are_listed_acknowledged_shelved_and_shown_again(line: Line) -> None:
