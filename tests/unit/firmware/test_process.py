@@ -176,7 +176,11 @@ def test_a_stalled_process_makes_up_for_the_passes_it_missed_and_says_so(device:
         device.process.send_signal(signal.SIGSTOP)
         time.sleep(0.06)
         device.process.send_signal(signal.SIGCONT)
-        device.until(lambda before=edges_before: len(device.lines("edges")) >= before + 2, leasing=True)
+
+        def moved(before: int = edges_before) -> bool:
+            return len(device.lines("edges")) >= before + 2
+
+        device.until(moved, leasing=True)
         stalls = device.noted("stalled")[stalls_before:]
         on = device.lines("edges")[edges_before]
         if stalls and max(row["late_us"] for row in stalls) < 95_000 and on["acted_ns"] - on["at_ns"] > 5_000_000:
