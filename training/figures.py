@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Fixed ids and no date: the same run draws the same bytes. Text stays text, so that it can be read and searched.
 mpl.rcParams.update({"svg.hashsalt": "station", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"})
@@ -29,6 +30,7 @@ def accuracy_over_epochs(series: Mapping[str, Rows]) -> str:
             if points:
                 xs, ys = zip(*points, strict=True)
                 axes.plot(xs, ys, style, color=colour, marker=".", label=f"{name}: {word}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _titled(axes, "Accuracy over the epochs", "epoch", "accuracy")
     return _svg(figure)
 
@@ -40,6 +42,7 @@ def loss_over_epochs(epochs: Rows) -> str:
         if points:
             xs, ys = zip(*points, strict=True)
             axes.plot(xs, ys, marker=".", label=word)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _titled(axes, "Loss over the epochs", "epoch", "loss")
     return _svg(figure)
 

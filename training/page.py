@@ -13,7 +13,7 @@ STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}"
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #d8dde3;padding-bottom:.2rem}"
     "table{border-collapse:collapse;margin:.6rem 0}td,th{border-bottom:1px solid #d8dde3;padding:.25rem .7rem;text-align:right}"
-    "th{font-weight:600}td:first-child,th:first-child{text-align:left}"
+    "th{font-weight:600}td{white-space:nowrap}td:first-child,th:first-child{text-align:left}"
     "figure{display:inline-block;margin:.3rem;width:11rem;font-size:12px;vertical-align:top}figcaption{overflow-wrap:anywhere}"
     "img{width:100%;border-radius:3px}.wrong{outline:3px solid #b3261e}.note{color:#57606a}svg{max-width:100%;height:auto}"
     ".plots{display:flex;flex-wrap:wrap;gap:.5rem}"
