@@ -201,7 +201,8 @@ class Conversation:
         if self.state is not State.CONFIGURING:
             return
         if error:
-            self._complain(now_ns, f"gate {request.gate}: the device refuses its configuration: {error_text(error)}")
+            why = self.configuring.why_refused(error, request.gate)
+            self._complain(now_ns, f"the device refuses the configuration: {why}")
         else:
             self._next_configure_ns = now_ns + RECONFIGURE_NS
             self._send_configuration()
@@ -213,9 +214,8 @@ class Conversation:
             return
         self.greeting.peer = peer._replace(config_crc=reply.crc)
         if reply.error:
-            self._complain(
-                now_ns, f"gate {reply.gate}: the device refuses the configuration: {error_text(reply.error)}"
-            )
+            why = self.configuring.why_refused(reply.error, reply.gate)
+            self._complain(now_ns, f"the device refuses the configuration: {why}")
         elif self.configuring.held_by(reply.crc):
             self._configured(now_ns)
 

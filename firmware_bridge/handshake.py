@@ -8,6 +8,9 @@ from firmware_bridge.errors import ProtocolError
 from firmware_bridge.messages import Capabilities, DeviceConfig
 from firmware_bridge.wire import ConfigCommit, ConfigGate, Hello, HelloReply
 
+NO_GATE = 255
+_BAD_ARGUMENT = 1
+
 
 class Greeting:
     """Draws the session, recognises the answer to its own HELLO, remembers which boot of which device it was."""
@@ -70,6 +73,41 @@ class Greeting:
         return self._rng.randrange(1, 2**32)
 
 
+def unsound(config: DeviceConfig, gate: int | None = None) -> str:
+    """The first value no device takes, with its limits; empty when the firmware's own limits (core/config.c) are kept."""
+    for number, each in enumerate(config.gates):
+        if gate not in (None, number):
+            continue
+        for name, (low, high) in _GATE_LIMITS.items():
+            value = getattr(each, name)
+            if not low <= value <= high:
+                return f"gate {number}: {name} is {value}, allowed are {low} to {high}"
+        if each.min_hold_us > each.max_hold_us:
+            return f"gate {number}: min_hold_us is {each.min_hold_us}, more than max_hold_us {each.max_hold_us}"
+    for name, (low, high) in _COMMON_LIMITS.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            return f"{name} is {value}, allowed are {low} to {high}"
+    return ""
+
+
+_GATE_LIMITS = {
+    "safe_level": (0, 1),
+    "min_hold_us": (0, 60_000_000),
+    "max_hold_us": (1, 60_000_000),
+    "min_gap_us": (0, 60_000_000),
+    "opening_delay_us": (0, 1_000_000),
+    "closing_delay_us": (0, 1_000_000),
+    "max_duty_permille": (1, 1000),
+}
+_COMMON_LIMITS = {
+    "lease_ms": (100, 1000),
+    "max_late_us": (0, 100_000),
+    "far_ms": (0, 600_000),
+    "far_count": (0, 16_777_216),
+}
+
+
 class Configuring:
     """One gate after the other, then the commit whose CRC covers them all."""
 
@@ -84,6 +122,12 @@ class Configuring:
 
     def held_by(self, config_crc: int) -> bool:
         return self.wanted is None or config_crc == self.crc
+
+    def why_refused(self, error: int, gate: int) -> str:
+        """In words, with the value where one is to blame."""
+        found = "" if self.wanted is None or error != _BAD_ARGUMENT else unsound(self.wanted)
+        where = f"gate {gate}: " if gate != NO_GATE else ""
+        return found or where + wire.ERRORS.get(error, f"error {error}")
 
     def misfit(self, peer: HelloReply) -> str | None:
         """Why this device can never hold the wanted configuration."""

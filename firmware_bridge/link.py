@@ -12,7 +12,7 @@ from typing import Protocol
 from firmware_bridge.conversation import MS, SessionSettings
 from firmware_bridge.errors import PortError
 from firmware_bridge.messages import Capabilities, CountAt, DeviceConfig, DivertCommand, LinkStatus, Reply
-from firmware_bridge.reports import EMPTY_VIEW
+from firmware_bridge.reports import EMPTY_VIEW, fault_names
 from firmware_bridge.session import Session
 from firmware_bridge.states import IN_SESSION, LINK_STATE
 
@@ -193,6 +193,11 @@ class SerialController:
         with self._lock:
             self._session.clear_fault()
 
+    def set_trigger(self, period_us: int, pulse_us: int) -> None:
+        """The camera's trigger output, where the board has one; 0 ends it."""
+        with self._lock:
+            self._session.set_trigger(period_us, pulse_us)
+
     def count_at(self, host_ns: int) -> CountAt | None:
         return self._view.count_at(host_ns)
 
@@ -216,6 +221,9 @@ class SerialController:
                 boot_id=peer.boot_id if peer else None,
                 line_permit=bool(heard and heard.permit and session.state in IN_SESSION),
                 port=self._transport.name,
+                events_lost=heard.events_lost if heard else 0,
+                faults=fault_names(heard.faults) if heard else (),
+                foreign=session.foreign + (heard.foreign if heard else 0),
             )
 
     def close(self) -> None:

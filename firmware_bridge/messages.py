@@ -5,7 +5,7 @@ delays are the device's own business (architecture, section 4).
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, Flag
 from typing import TypeAlias
 
 
@@ -63,6 +63,14 @@ class DisarmReason(Enum):
     ESTOP = 5
     FAULT = 6
     OUTPUT = 7
+
+
+class DeviceFault(Flag):
+    """Latched in the device until cleared; it cannot be armed meanwhile. The bits are the wire's."""
+
+    ENCODER_SILENT = 1  # no counts while the belt-running input says motion
+    OUTPUT_DIFFERS = 2  # a gate's pin does not follow what was commanded
+    STALLED = 4
 
 
 class LinkState(Enum):
@@ -137,7 +145,44 @@ class EncoderSilent:
     at_ns: int
 
 
-Reply: TypeAlias = Accepted | Refused | Fired | NotFired | Unanswered | LinkChanged | Disarmed | EncoderSilent
+@dataclass(frozen=True, slots=True)
+class InputChanged:
+    pin: int  # 0 E-stop (level 1: pressed), 1 belt running, 2 photo-eye, others as wired
+    level: bool
+    at_ns: int
+    count: int  # 0 without an encoder
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerGiven:
+    """One pulse of the camera trigger, at its rising edge. Numbers run from 1; a hole is pulses given but not told."""
+
+    number: int
+    at_ns: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRaised:
+    fault: DeviceFault
+    gate: int  # of OUTPUT_DIFFERS, else 0
+    at_ns: int
+    count: int
+
+
+Reply: TypeAlias = (
+    Accepted
+    | Refused
+    | Fired
+    | NotFired
+    | Unanswered
+    | LinkChanged
+    | Disarmed
+    | EncoderSilent
+    | InputChanged
+    | TriggerGiven
+    | FaultRaised
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +246,6 @@ class LinkStatus:
     boot_id: int | None
     line_permit: bool
     port: str
+    events_lost: int = 0  # by the device, its ring being full; never reports of commands
+    faults: tuple[str, ...] = ()  # latched in the device
+    foreign: int = 0  # frames of other sessions, heard by either end: another program is on the line

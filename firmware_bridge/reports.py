@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 
 from firmware_bridge import wire
 from firmware_bridge.clocksync import ClockFit, CountCurve, CountHistory
-from firmware_bridge.messages import CountAt, DisarmReason, Fired, MissReason, NotFired, Refusal
+from firmware_bridge.messages import (
+    CountAt,
+    DeviceFault,
+    DisarmReason,
+    FaultRaised,
+    Fired,
+    InputChanged,
+    MissReason,
+    NotFired,
+    Refusal,
+    Reply,
+    TriggerGiven,
+)
 from firmware_bridge.wire import Event, Events
 
 _MISS_REASONS = {reason.value for reason in MissReason}
@@ -27,6 +39,10 @@ def miss_reason(number: int) -> MissReason:
 
 def refusal_of(number: int) -> Refusal:
     return Refusal(number) if number in _REFUSALS else Refusal.BAD_ARGUMENT
+
+
+def fault_names(bits: int) -> tuple[str, ...]:
+    return tuple(fault.name.lower() for fault in DeviceFault if bits & fault.value and fault.name is not None)
 
 
 class EventLog:
@@ -85,6 +101,20 @@ class View:
 
     def not_fired(self, event: Event, now_ns: int) -> NotFired:
         return NotFired(event.id, miss_reason(event.extra), self.host_ns(event.on, now_ns))
+
+    def news(self, event: Event, now_ns: int) -> Reply | None:
+        """What no command asked for: an input, a pulse of the camera trigger, a fault. None: nothing for the station."""
+        at_ns = self.host_ns(event.on, now_ns)
+        match event.kind:
+            case wire.EVENT_INPUT:
+                return InputChanged(event.id, bool(event.extra), at_ns, event.off)
+            case wire.EVENT_TRIGGER:
+                return TriggerGiven(event.id, at_ns, event.off)
+            case wire.EVENT_FAULT:
+                known = DeviceFault(event.extra & sum(fault.value for fault in DeviceFault))
+                return FaultRaised(known, event.id, at_ns, event.off)
+            case _:
+                return None
 
     def farthest_count(self, host_ns: int) -> float | None:
         """No farther can the belt have come by then, unless it was sped up unseen."""

@@ -114,6 +114,10 @@ class Session(Conversation):
     def clear_fault(self) -> None:
         self.requests.ask(wire.ClearFault())
 
+    def set_trigger(self, period_us: int, pulse_us: int) -> None:
+        """Pulses of the camera trigger, told as TriggerGiven; 0 ends them. They end with the session too."""
+        self.requests.ask(wire.Trigger(period_us, pulse_us))
+
     # ---- time
 
     def tick(self, now_ns: int) -> None:
@@ -228,12 +232,25 @@ class Session(Conversation):
 
     def _on_status(self, status: wire.Status, now_ns: int) -> None:
         self.status = status
+        if not self.configuring.held_by(status.config_crc) and (self.state, Input.RECONFIGURE) in NEXT:
+            self._reconfigure(status.config_crc, now_ns)
         if status.armed:
             self._armed_us = status.now_us
             if self.state is State.READY and not self._want_armed and not self.requests.waiting(wire.Disarm):
                 self.requests.ask(wire.Disarm())
         elif self.state is State.ARMED:
             self._disarmed(disarm_reason(status.disarm_reason), self._host_ns(status.now_us, now_ns), now_ns)
+
+    def _reconfigure(self, held_crc: int, now_ns: int) -> None:
+        """Somebody else has configured the device since: it is not armed before it holds ours again."""
+        if self.greeting.peer is not None:
+            self.greeting.peer = self.greeting.peer._replace(config_crc=held_crc)
+        self._next_configure_ns = now_ns
+        self.requests.drop(wire.Arm)
+        detail = (
+            f"the device holds configuration {held_crc:08x}, wanted is {self.configuring.crc:08x}: sending it again"
+        )
+        self._go(Input.RECONFIGURE, now_ns, detail)
 
     def _on_answer(self, answer: wire.Answer, now_ns: int) -> None:
         at_ns = self._host_ns(answer.now_us, now_ns)
@@ -253,6 +270,8 @@ class Session(Conversation):
                 self._replies.append(self.view().not_fired(event, now_ns))
         elif event.kind == wire.EVENT_DISARMED and self.state is State.ARMED and event.on >= self._armed_us:
             self._disarmed(disarm_reason(event.extra), self._host_ns(event.on, now_ns), now_ns)
+        elif (news := self.view().news(event, now_ns)) is not None:
+            self._replies.append(news)
 
     def _on_ack(self, ack: wire.Ack, now_ns: int) -> None:
         match self.requests.acknowledged(ack):
@@ -262,6 +281,8 @@ class Session(Conversation):
                 self.commands.cancel_acknowledged(now_ns)
             case wire.ConfigGate() as request:
                 self._on_config_ack(request, ack.error, now_ns)
+            case wire.Trigger() if ack.error:
+                self._say(now_ns, f"the device gives no camera trigger: {error_text(ack.error)}")
             case wire.ConfigCommit():
                 self._complain(now_ns, f"the device refuses the configuration: {error_text(ack.error)}")
             case _:

@@ -109,6 +109,13 @@ class ClearFault(NamedTuple):
     pass
 
 
+class Trigger(NamedTuple):
+    """The camera's trigger output; a board without one answers "unknown message"."""
+
+    period_us: int  # 0: off
+    pulse_us: int
+
+
 class HelloReply(NamedTuple):
     version: int
     nonce: int
@@ -187,7 +194,19 @@ class Events(NamedTuple):
 
 
 ToDevice: TypeAlias = (
-    Hello | ConfigGate | ConfigCommit | Arm | Lease | Sync | Divert | Cancel | Disarm | Stop | EventAck | ClearFault
+    Hello
+    | ConfigGate
+    | ConfigCommit
+    | Arm
+    | Lease
+    | Sync
+    | Divert
+    | Cancel
+    | Disarm
+    | Stop
+    | EventAck
+    | ClearFault
+    | Trigger
 )
 FromDevice: TypeAlias = HelloReply | Ack | ConfigReply | Status | SyncReply | Answer | Encoder | Events
 Message: TypeAlias = ToDevice | FromDevice
@@ -210,6 +229,7 @@ LAYOUT: Final[dict[type[Message], tuple[int, Struct]]] = {
     Stop: (0x0A, Struct("<")),
     EventAck: (0x0B, Struct("<I")),
     ClearFault: (0x0C, Struct("<")),
+    Trigger: (0x0D, Struct("<II")),
     HelloReply: (0x81, Struct("<BII8sIIB?HHHBIQ")),
     Ack: (0x82, Struct("<BBB")),
     ConfigReply: (0x83, Struct("<IBB")),

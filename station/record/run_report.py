@@ -173,6 +173,9 @@ def _link(status: LinkStatus | None) -> dict[str, Any]:
         "sync_bound_us": status.sync_bound_us,
         "crc_errors": status.crc_errors,
         "reconnects": status.reconnects,
+        "events_lost": status.events_lost,
+        "foreign": status.foreign,
+        "faults": list(status.faults),
     }
 
 

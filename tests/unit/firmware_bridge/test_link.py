@@ -1,5 +1,7 @@
 """Session and link against the real core in virtual time: whatever the wire does, every command ends once and truly."""
 
+from dataclasses import replace
+
 import pytest
 
 from firmware_bridge import wire
@@ -11,7 +13,6 @@ from firmware_bridge.messages import (
     DuringTime,
     EncoderSilent,
     Fired,
-    GateConfig,
     LinkChanged,
     LinkState,
     MissReason,
@@ -226,12 +227,21 @@ def test_a_wide_clock_bound_is_never_armed_and_says_why() -> None:
     ("config", "said"),
     [
         pytest.param(DeviceConfig((GATE,) * 9, 250, 1000, 0.5, 10_000, 20_000), "9 gates", id="too many gates"),
-        pytest.param(DeviceConfig((GATE,) * 8, 5, 1000, 0.5, 10_000, 20_000), "bad argument", id="lease too short"),
         pytest.param(
-            DeviceConfig((GATE, GateConfig(7, 0, 1, 0, 0, 0, 1000)), 250, 1000, 0.5, 10_000, 20_000),
-            "gate 1",
-            id="bad level",
+            DeviceConfig((GATE,) * 8, 5, 1000, 0.5, 10_000, 20_000),
+            "lease_ms is 5, allowed are 100",
+            id="lease too short",
         ),
+        *[
+            pytest.param(DeviceConfig((GATE, gate), 250, 1000, 0.5, 10_000, 20_000), said, id=said)
+            for gate, said in [
+                (replace(GATE, safe_level=7), "gate 1: safe_level is 7"),
+                (replace(GATE, max_hold_us=70_000_000), "gate 1: max_hold_us is 70000000"),
+                (replace(GATE, min_hold_us=300_000), "gate 1: min_hold_us is 300000, more than max_hold_us 200000"),
+                (replace(GATE, opening_delay_us=1_000_001), "gate 1: opening_delay_us is 1000001"),
+                (replace(GATE, max_duty_permille=0), "gate 1: max_duty_permille is 0"),
+            ]
+        ],
     ],
 )
 def test_a_configuration_the_device_refuses_is_never_armed_and_says_which(config: DeviceConfig, said: str) -> None:

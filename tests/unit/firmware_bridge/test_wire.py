@@ -30,6 +30,7 @@ GOLDEN: list[tuple[wire.Message, int, str]] = [
     (wire.Stop(), 0x0A, ""),
     (wire.EventAck(12), 0x0B, "0c000000"),
     (wire.ClearFault(), 0x0C, ""),
+    (wire.Trigger(20_000, 500), 0x0D, "204e0000f4010000"),
     (
         wire.HelloReply(
             1, 5, 6, b"\x01\x02\x03\x04\x05\x06\x07\x08", 7, wire.SCHEMA_HASH, 8, True, 256, 1024, 512, 1, 9, 10
