@@ -124,6 +124,7 @@ def line(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lin
     served.line.machine = Machine(auto_rearm=False)
     served.line.alarms = AlarmBook()
     served.line.deaf = False
+    served.line.stops = 0
     served.line.show()
     return served.line
 
