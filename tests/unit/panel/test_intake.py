@@ -92,15 +92,16 @@ def test_the_state_is_on_the_board_while_a_picture_is_still_being_encoded(monkey
         board, offered = StateBoard("Line 3"), list[str]()
         taker = Intake(theirs, board, asyncio.get_running_loop(), lambda camera_id, _: offered.append(camera_id))
         for n in (1, 2):
-            message = {"state": {"n": n}, "made_ns": n, "pictures": {f"camera{n}": {}}}
+            message: dict[str, object] = {"state": {"n": n}, "made_ns": n, "pictures": {f"camera{n}": {}}}
             ours.send_bytes(json.dumps(message).encode())
-        taker.step()
-        await asyncio.sleep(0)
-        assert not taker.station_gone
-        ours.close()
-        taker.step()
-        await asyncio.sleep(0)
-        assert taker.station_gone
+        gone = []
+        for last in (False, True):
+            if last:
+                ours.close()
+            taker.step()
+            await asyncio.sleep(0)
+            gone.append(taker.station_gone)
+        assert gone == [False, True]
         theirs.close()
         return board, offered
 
