@@ -75,9 +75,9 @@ class MutantRun:
 
     def _first_look(self, item: pytest.Item) -> Seen:
         ctypes.memset(self._reached, 0, len(self._reached))
-        began = time.monotonic()
+        began = time.process_time()
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        return Seen(item, bytes(self._reached), time.monotonic() - began)
+        return Seen(item, bytes(self._reached), time.process_time() - began)
 
     def _judge(self, number: int, seen: list[Seen]) -> str:
         concerned = [test for test in seen if test.reaches[number]]

@@ -197,7 +197,7 @@ def golden_frames() -> list[tuple[str, bytes]]:
 
 
 def test_the_fuzzers_golden_frames_are_what_the_host_writes() -> None:
-    """One file for both languages: the layouts of the host's own golden payloads, framed. A new message: add the line said here."""
+    """One file for both languages: the host's own golden payloads, framed. For a new message add the line said here."""
     expected = [
         (type(message).__name__, encode_frame(Frame(kind, 7, 0x51, bytes.fromhex(payload)))[1:-1])
         for message, kind, payload in GOLDEN
