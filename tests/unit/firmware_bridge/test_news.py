@@ -1,5 +1,7 @@
 """What the device tells without being asked: inputs, faults, trigger pulses, lost events, another host's doings."""
 
+import itertools
+
 import pytest
 
 from firmware_bridge import wire
@@ -70,7 +72,7 @@ def test_trigger_pulses_are_told_with_number_moment_and_count() -> None:
     pulses = [reply for reply in bench.heard if isinstance(reply, TriggerGiven)]
     assert [pulse.number for pulse in pulses] == list(range(1, len(pulses) + 1))
     assert len(pulses) >= 48
-    for first, second in zip(pulses, pulses[1:], strict=False):
+    for first, second in itertools.pairwise(pulses):
         assert abs(second.at_ns - first.at_ns - 20 * MS) < MS
     assert all(abs(pulse.count - bench.belt(pulse.at_ns)) <= 2 for pulse in pulses)
     bench.controller.set_trigger(0, 0)
