@@ -1,15 +1,18 @@
 """Several cameras over one belt: every lane as good as one alone, and none waits for another."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from station.config import changed
+from station.datatypes import Classification, Look
 from station.demo import DemoOptions, demo
 from station.errors import ConfigError
 from station.simulation.lanes import side_by_side
 from station.simulation.line import LineOptions
+from station.simulation.stub import StubRecogniser
 from tests.scenarios.lines import Played, Scenario, assert_accounted, assert_each_item_once, play, reference_line
 
 S = 1_000_000_000
@@ -38,6 +41,21 @@ def test_two_lanes_are_each_as_good_as_one(tmp_path: Path) -> None:
         mask = item.gate_mask or 0
         assert mask & (0xFF if item.camera_id == "camera1" else 0xFF00) == 0
     assert len({item.track_id for item in played.items}) == len(played.items)
+
+
+def test_the_model_takes_the_looks_of_all_lanes_in_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[set[str]] = []
+    classify = StubRecogniser.classify
+
+    def noted(self: StubRecogniser, looks: Sequence[Look]) -> list[Classification]:
+        batches.append({look.frame.camera_id for look in looks})
+        return classify(self, looks)
+
+    monkeypatch.setattr(StubRecogniser, "classify", noted)
+    config = changed(side_by_side(reference_line(), 2), cost={"jitter": 0.0})  # both threads are through at once
+    played = play(tmp_path, Scenario(for_s=5.0), config)
+    assert_accounted(played)
+    assert sum(len(cameras) == 2 for cameras in batches) > 20
 
 
 def test_a_camera_whose_frames_come_late_delays_nobody_else(tmp_path: Path) -> None:
