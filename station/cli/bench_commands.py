@@ -111,3 +111,43 @@ def capacity_command(
         f"{figures['items_per_min']} items/min hold on {figures['backend']}; above it gives way: {figures['gives_way']}"
     )
     give(figures, words, as_json)
+
+
+@app.command("link")
+@told
+def link_command(
+    port: Annotated[str, typer.Option(help="virtual, auto, a device, VID:PID or VID:PID:SERIAL")] = "virtual",
+    for_: Annotated[str, typer.Option("--for", help="How long commands are sent")] = "20s",
+    rate: Annotated[float, typer.Option(min=1, max=1000, help="Diverts a second")] = 100.0,
+    config: ConfigFlag = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether the gates of a real port may move")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """How prompt the link is: enqueued to written, enqueued to acknowledged, and the share of a core it takes."""
+    from firmware_bridge.discovery import choose
+    from firmware_bridge.serial_port import PortSettings, SerialTransport
+    from station.app import device_config
+    from station.cli.demo_commands import seconds
+    from station.cli.output import confirmed
+    from station.clock import SystemClock
+    from station.commissioning.link_bench import device_at
+    from station.commissioning.link_figures import LinkRun
+    from station.config import builtin_config, config_home, load_config
+
+    station = load_config(config, config_home()) if config is not None else builtin_config("virtual")
+    if port != "virtual" and not confirmed(
+        f"Every gate behind {port} will move. Belt stopped, air on, hands out?", yes
+    ):
+        raise typer.Exit(1)
+    clock, settings = SystemClock(), PortSettings(station.link.baud)
+    bound_us = max(station.link.max_sync_bound_us, 20_000) if port == "virtual" else station.link.max_sync_bound_us
+    with device_at(port, clock) as device:
+        transport = SerialTransport(choose(device, clock.now_ns, settings), settings)
+        figures = LinkRun(transport, device_config(station), clock, bound_us).measure(rate, seconds(for_))
+    rows = [
+        (name, spread["p50"], spread["p99"], spread["max"])
+        for name in ("written_ms", "acknowledged_ms")
+        if (spread := figures[name]) is not None
+    ]
+    words = table(("enqueued to, ms", "p50", "p99", "max"), rows)
+    give(figures, f"{words}\n{figures['diverts_per_s']} diverts/s, {figures['cpu_percent']} % of a core", as_json)
