@@ -21,7 +21,6 @@ GREY: Colour = (170, 170, 170)
 DARK: Colour = (38, 34, 32)
 AMBER: Colour = (0, 170, 255)
 RED: Colour = (60, 60, 235)
-BLUE: Colour = (200, 140, 60)
 
 MIN_WIDTH_PX = 1000  # of the strip, or it could not be read
 MAX_HEIGHT_PX = 960  # small frames are enlarged by a whole factor up to this
@@ -140,7 +139,7 @@ def _draw_strip(strip: BgrImage, camera: SeenCamera, snapshot: Snapshot) -> None
     if snapshot.observing:
         x = _chip(strip, (x + 8, 7), "NO DIVERTS SENT", DARK, AMBER, scale=0.55)
     if snapshot.simulated:
-        x = _chip(strip, (x + 8, 7), "SIMULATION", WHITE, BLUE, scale=0.55)
+        x = _chip(strip, (x + 8, 7), "SIMULATION", DARK, WHITE, scale=0.55)
     reason = snapshot.alarms[0] if snapshot.alarms else ("" if snapshot.normal else snapshot.state_reason)
     link_text, link_colour = _link(snapshot)
     (link_width, _), _ = cv2.getTextSize(link_text, _FONT, 0.5, 1)

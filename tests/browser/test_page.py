@@ -256,6 +256,7 @@ def test_simulation_is_written_on_the_page_and_so_is_that_nothing_is_sent(
     station.change(observing=True)
     until(page, "document.getElementById('badges').innerText.includes('NO DIVERTS SENT')")
     assert page.locator("#link-controller dd").inner_text() == "none"
+    assert page.locator("#machine-state").inner_text() == "Observing"
 
 
 def test_outcomes_and_reasons_are_in_words(station: FakeStation, open_page: OpenPage) -> None:

@@ -36,7 +36,8 @@ export function showMachine(state, nowMsOfStation) {
   const machine = state.machine ?? {};
   const name = stateName(machine);
   const abnormal = FAULTS.includes(name);
-  setText("machine-state", word(STATES, name));
+  const observes = name === "Execute" && state.mode?.no_diverts;
+  setText("machine-state", observes ? "Observing" : word(STATES, name)); // what sends nothing sorts nothing
   byId("machine-state").title = `${name} (PackML ${machine.number ?? "?"})`;
   const since = machine.since_ns == null || nowMsOfStation === null ? "" : ` · for ${ago(nowMsOfStation - machine.since_ns / 1e6)}`;
   setText("machine-reason", `${name}: ${machine.reason || "no reason given"}${since}`);
