@@ -15,7 +15,7 @@ from firmware_bridge.serial_port import PortSettings, SerialTransport
 from firmware_bridge.session import Session
 from station.capture.camera import CameraInfo
 from station.clock import Clock
-from station.config import BeltConfig, CameraConfig, SortConfig, StationConfig
+from station.config import RELAY, BeltConfig, CameraConfig, SortConfig, StationConfig
 from station.errors import ConfigError
 from station.machine import Machine
 from station.perception import Eye, Recogniser
@@ -40,7 +40,6 @@ class Brain:
     classifier: "Classifier | None" = None  # the real one, for classifying pictures outside the line
 
 
-RELAY = "relay:"  # before a port: a relay board is behind it
 SWITCH_INTERVAL_S = 0.0005  # a wake-up beside a busy thread took 6.5 ms (p99) at Python's default, 0.8 ms so
 
 

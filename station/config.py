@@ -139,6 +139,9 @@ class RecognitionConfig(Section):
 UsbId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{4}:[0-9a-fA-F]{4}$")]
 
 
+RELAY = "relay:"  # before a port: a relay board is behind it
+
+
 class RelayConfig(Section):
     """A Modbus RTU relay board (`port = "relay:/dev/ttyUSB0"`): timed by this computer, slow flaps only."""
 

@@ -17,7 +17,6 @@ from typing import Any
 from firmware_bridge.discovery import choose
 from firmware_bridge.serial_port import PortSettings
 from station.app import (
-    RELAY,
     Brain,
     build_brain,
     build_eyesight,
@@ -36,7 +35,7 @@ from station.capture.recorded import RecordedCamera
 from station.clock import Clock, SystemClock
 from station.commissioning.camera_probe import camera_from
 from station.commissioning.geometry import check_geometry
-from station.config import StationConfig, changed
+from station.config import RELAY, StationConfig, changed
 from station.errors import ConfigError, ControllerError, StationError
 from station.live import LiveRun, WaitedController, status_line
 from station.machine import Command

@@ -8,7 +8,7 @@ import typer
 from station.cli import output
 from station.cli.demo_commands import seconds
 from station.clock import SystemClock
-from station.config import config_home, find_config, load_config
+from station.config import RELAY, StationConfig, config_home, find_config, load_config
 from station.errors import ConfigError, ControllerError
 
 if TYPE_CHECKING:
@@ -177,7 +177,12 @@ def gates_test(
     if not output.confirmed("The gates will MOVE. Does the belt stand and is nobody near them?", yes):
         raise ControllerError("nothing was moved")
     link = settings.link
-    with _bench(port or link.port or "auto", link.max_sync_bound_us, link.baud) as bench:
+    wanted_port = port or link.port or "auto"
+    with (
+        _relay_bench(settings, wanted_port)
+        if wanted_port.startswith(RELAY)
+        else _bench(wanted_port, link.max_sync_bound_us, link.baud) as bench
+    ):
         results = exercise_gates(bench, device_config(settings), wanted, times)
     _give_gates(results, as_json)
 
@@ -209,6 +214,15 @@ def _bench(port: str, bound_us: int, baud: int, tap: Any = None) -> Any:
                 bench.close()
 
     return opened()
+
+
+def _relay_bench(config: StationConfig, port: str) -> Any:
+    from contextlib import closing
+
+    from station.app import open_relay_board
+    from station.commissioning.link_bench import ControllerBench
+
+    return closing(ControllerBench(open_relay_board(config, port.removeprefix(RELAY)), SystemClock()))
 
 
 def _listen(port: str, for_s: float | None, baud: int, save: Path | None, show: Any) -> None:

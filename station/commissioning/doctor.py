@@ -21,7 +21,7 @@ from station.commissioning.host_checks import (
     record_directory,
 )
 from station.commissioning.port_checks import candidates, controller_findings, open_controller, port_findings
-from station.config import StationConfig
+from station.config import RELAY, StationConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,10 @@ def _port(asked: Examination, config: StationConfig | None) -> Iterator[Finding]
     if port == "virtual":
         yield _virtual_core()
         return
+    if port.startswith(RELAY):
+        yield from port_findings(port.removeprefix(RELAY))
+        yield _relay_board(config)
+        return
     ports = candidates(port)
     if not ports:
         yield failed("port", "auto: no USB serial port is plugged in", "plug the controller in; `station ports list`")
@@ -95,6 +99,19 @@ def _port(asked: Examination, config: StationConfig | None) -> Iterator[Finding]
         if all(finding.verdict is not Verdict.FAIL for finding in findings):
             with closing(open_controller(each, config)) as controller:
                 yield from controller_findings(controller, asked.clock, config)
+
+
+def _relay_board(config: StationConfig | None) -> Finding:
+    """From the configuration alone: asking the board would already switch its relays off and set its watchdog."""
+    relay = config.link.relay if config is not None else None
+    if relay is None:
+        return failed(
+            "relay board", "there is no [link.relay]", "add it: watchdog_register, device_id, baud, first_coil"
+        )
+    if relay.watchdog_register is None:
+        fix = "link.relay.watchdog_register from the board's manual; a board without a watchdog cannot be used"
+        return failed("relay board", "no watchdog register: it will never be armed", fix)
+    return passed("relay board", f"watchdog at register {relay.watchdog_register}; gates are timed by this computer")
 
 
 def _virtual_core() -> Finding:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from firmware_bridge.controller import Controller
 from firmware_bridge.conversation import SessionSettings
 from firmware_bridge.link import SerialController, WireTap
 from firmware_bridge.messages import (
@@ -62,14 +64,15 @@ def device_at(port: str, clock: Clock) -> Iterator[str]:
                 process.terminate()
 
 
-class LinkBench:
+class WaitedController(Controller, Protocol):
+    def wait(self, timeout_s: float) -> None: ...
+
+
+class ControllerBench:
     """The link's thread and the loop in one: turns, renews the lease, remembers what was heard."""
 
-    def __init__(
-        self, port: str, clock: Clock, bound_us: int, settings: PortSettings | None = None, tap: WireTap | None = None
-    ) -> None:
-        self.session = Session(SessionSettings(sync_bound_us=bound_us))
-        self.controller = SerialController(SerialTransport(port, settings), self.session, tap)
+    def __init__(self, controller: WaitedController, clock: Clock) -> None:
+        self.controller = controller
         self.heard: list[Reply] = []
         self._clock = clock
         self._leases = 0
@@ -110,6 +113,16 @@ class LinkBench:
         self.controller.close()
 
 
+class LinkBench(ControllerBench):
+    """With a microcontroller."""
+
+    def __init__(
+        self, port: str, clock: Clock, bound_us: int, settings: PortSettings | None = None, tap: WireTap | None = None
+    ) -> None:
+        self.session = Session(SessionSettings(sync_bound_us=bound_us))
+        super().__init__(SerialController(SerialTransport(port, settings), self.session, tap), clock)
+
+
 @dataclass(slots=True)
 class GateResult:
     """What one gate did with the windows it was given."""
@@ -127,7 +140,7 @@ class GateResult:
         return self.fired == self.acknowledged == self.commanded > 0 and self.late == 0
 
 
-def exercise_gates(bench: LinkBench, config: DeviceConfig, gates: list[int], times: int) -> list[GateResult]:
+def exercise_gates(bench: ControllerBench, config: DeviceConfig, gates: list[int], times: int) -> list[GateResult]:
     """Arm, open each gate `times` times one after the other, disarm. The belt must stand: windows are in time."""
     bench.controller.configure(config)
     bench.reach(LinkState.READY)
@@ -149,7 +162,7 @@ def exercise_gates(bench: LinkBench, config: DeviceConfig, gates: list[int], tim
     return list(results.values())
 
 
-def _open_once(bench: LinkBench, command_id: int, gate: int, config: DeviceConfig) -> None:
+def _open_once(bench: ControllerBench, command_id: int, gate: int, config: DeviceConfig) -> None:
     start_ns = bench.now_ns() + GATE_LEAD_MS * MS + config.gates[gate].opening_delay_us * 1000
     hold_us = min(GATE_HOLD_MS * 1000, config.gates[gate].max_hold_us)
     closing_us = config.gates[gate].closing_delay_us - config.gates[gate].opening_delay_us
@@ -159,7 +172,7 @@ def _open_once(bench: LinkBench, command_id: int, gate: int, config: DeviceConfi
     bench.run(GATE_PAUSE_MS / 1000)
 
 
-def _has_ended(bench: LinkBench, command_id: int) -> bool:
+def _has_ended(bench: ControllerBench, command_id: int) -> bool:
     ends = (reply for reply in reversed(bench.heard) if isinstance(reply, Fired | Refused | NotFired | Unanswered))
     return any(reply.command_id == command_id for reply in ends)
 

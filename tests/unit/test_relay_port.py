@@ -3,13 +3,19 @@
 from typing import Any
 
 import pytest
+from pymodbus.pdu.bit_message import WriteMultipleCoilsRequest
 
 from firmware_bridge.relay_board import RelayBoard
-from station.app import open_relay_board
-from station.clock import ManualClock
+from station.app import device_config, open_relay_board
+from station.clock import ManualClock, SystemClock
+from station.commissioning.doctor import _relay_board
+from station.commissioning.findings import Verdict
+from station.commissioning.link_bench import ControllerBench, exercise_gates
 from station.config import StationConfig, builtin_config
 from station.errors import ConfigError
 from station.run import _controller
+from tests.unit.firmware_bridge.relay_rig import WATCHDOG
+from tests.unit.firmware_bridge.relay_server import BAUD, RelayServer, a_device
 
 SLOW = {"min_hold_ms": 150.0, "max_hold_ms": 2000.0}
 
@@ -45,3 +51,33 @@ def test_a_relay_port_gets_a_relay_board() -> None:
 def test_what_a_relay_board_cannot_keep_stops_the_start(config: StationConfig, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         open_relay_board(config, "/dev/ttyUSB7")
+
+
+@pytest.mark.parametrize(
+    ("link", "verdict", "words"),
+    [
+        ({}, Verdict.FAIL, "no [link.relay]"),
+        ({"relay": {}}, Verdict.FAIL, "never be armed"),
+        ({"relay": {"watchdog_register": 7}}, Verdict.PASS, "watchdog at register 7"),
+    ],
+    ids=["no section", "no watchdog", "whole"],
+)
+def test_doctor_judges_a_relay_board_without_touching_it(link: dict[str, Any], verdict: Verdict, words: str) -> None:
+    finding = _relay_board(line(link))
+    assert finding.verdict is verdict
+    assert words in finding.message
+
+
+def test_the_gates_of_a_relay_board_are_exercised_like_any_others() -> None:
+    """A few seconds of wall time against pymodbus's own server."""
+    config = line({"relay": {"watchdog_register": WATCHDOG, "baud": BAUD}, "lease_ms": 1000})
+    with RelayServer(a_device(16, WATCHDOG)) as server:
+        bench = ControllerBench(open_relay_board(config, server.port), SystemClock())
+        [result] = exercise_gates(bench, device_config(config), [2], 1)
+        bench.close()
+    assert result.commanded == 1
+    assert result.fired == 1 or result.failures, "on a busy computer it may be late, and then it says so"
+    images = [list(pdu.bits) for pdu in server.understood if isinstance(pdu, WriteMultipleCoilsRequest)]
+    opened = [image for image in images if any(image)]
+    assert all(image[2] and sum(image) == 1 for image in opened)
+    assert opened or not result.fired
