@@ -226,7 +226,7 @@ class World:
     def poll(self) -> None:
         self._take(self.controller.poll(self.now_ns))
         self.sessions.add(self.session.greeting.session_id)
-        if self.state is LinkState.READY and self.now_ns >= self._next_arm_ns:
+        if self.leasing and self.state is LinkState.READY and self.now_ns >= self._next_arm_ns:
             self._next_arm_ns = self.now_ns + 100 * MS
             self.controller.arm()  # again if a stop has come in between
         if self.leasing:

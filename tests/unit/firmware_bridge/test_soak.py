@@ -1,7 +1,7 @@
 """A few seeds of the soak, and proof that its judge sees each kind of broken invariant."""
 
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import pytest
@@ -14,7 +14,7 @@ from tests.tools.soak_judge import judge
 from tests.tools.soak_life import Life
 
 
-@pytest.mark.parametrize("seed", [2, 13, 16, 68, 77, 91])
+@pytest.mark.parametrize("seed", [13, 16, 68, 91])
 def test_a_seed_breaks_no_invariant(seed: int) -> None:
     totals = Totals()
     assert run_seed(seed, totals) == []
@@ -39,6 +39,13 @@ def test_processes_share_the_seeds() -> None:
     for part, _, _ in work_together([Work(21, 2, 1, 0.0), Work(22, 2, 1, 0.0)]):
         parts.add(part)
     assert (parts.diverts, parts.fired, parts.events) == (alone.diverts, alone.fired, alone.events)
+
+
+@pytest.fixture(scope="module")
+def unharmed() -> Life:
+    life = Life(9)
+    life.live()
+    return life
 
 
 def opened_once_more(life: Life) -> None:
@@ -106,9 +113,11 @@ def taken_and_never_reported(life: Life) -> None:
         (taken_and_never_reported, "unaccounted"),
     ],
 )
-def test_the_judge_sees_what_is_wrong(harm: Callable[[Life], None], kind: str) -> None:
-    life = Life(9)
-    life.live()
-    assert judge(life.world) == []
-    harm(life)
-    assert kind in {broken.kind for broken in judge(life.world)}
+def test_the_judge_sees_what_is_wrong(unharmed: Life, harm: Callable[[Life], None], kind: str) -> None:
+    world = unharmed.world
+    assert judge(world) == []
+    kept = copy(world.edges), copy(world.finals), deepcopy(world.device.boots)
+    harm(unharmed)
+    found = {broken.kind for broken in judge(world)}
+    world.edges, world.finals, world.device.boots = kept
+    assert kind in found
