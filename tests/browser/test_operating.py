@@ -187,3 +187,15 @@ def test_on_a_phone_cameras_are_tabs(station: FakeStation, open_page: OpenPage) 
     page.set_viewport_size({"width": 1366, "height": 900})  # turned, or a larger window: the choice stays
     page.get_by_role("button", name="All").click()
     until(page, "document.querySelectorAll('.camera:not([hidden])').length === 2")
+
+
+def test_a_clock_that_has_jumped_makes_nothing_look_young(station: FakeStation, open_page: OpenPage) -> None:
+    """This computer slept for an hour: what it knew of the station's clock before would call a second-old picture new."""
+    page = open_page(station.url)
+    age_ms = page.evaluate("""() => {
+      const clock = new stationPage.clock.constructor();
+      clock.add(0, 1e9, 1e9, 2);
+      clock.add(1000, 3602e9, 3602e9, 1040);
+      return clock.ageMs(3601e9, 1040);
+    }""")
+    assert 1000 <= age_ms <= 1100
