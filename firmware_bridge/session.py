@@ -11,6 +11,7 @@ from random import Random
 from firmware_bridge import wire
 from firmware_bridge.commands import CAPACITY, LAST_SEND_NS, LOSS_WAIT_NS, CommandBook
 from firmware_bridge.conversation import MS, Conversation, SessionSettings, error_text
+from firmware_bridge.diverts import in_device_terms
 from firmware_bridge.errors import ConfigRefused, QueueFull
 from firmware_bridge.messages import (
     Accepted,
@@ -18,7 +19,6 @@ from firmware_bridge.messages import (
     Disarmed,
     DisarmReason,
     DivertCommand,
-    DuringTime,
     EncoderSilent,
     Refusal,
     Refused,
@@ -34,7 +34,6 @@ RETRY_BAD_LINE_NS = 4 * MS
 BAD_LINE = 0.2  # from this share of unanswered sends on, bytes are lost rather than late
 BACKLOG_BYTES = 512  # above this no command is repeated: the line is the bottleneck, not the peer
 MAX_BELT_ACCEL_MM_S2 = 10_000.0
-LARGEST = 2**63 - 1  # of a window's ends on the wire
 
 
 class Session(Conversation):
@@ -95,13 +94,17 @@ class Session(Conversation):
     def submit(self, command: DivertCommand, now_ns: int) -> None:
         if len(self.commands) >= CAPACITY:
             raise QueueFull(f"{CAPACITY} commands wait for their end: the link cannot keep up with the scheduler")
-        outcome = self._divert(command)
+        may = self.state is State.ARMED and self._want_armed and command.command_id not in self.commands
+        outcome = in_device_terms(command, self.clock.fit) if may else self._why_not(command)
         if isinstance(outcome, Refusal):
             self.commands.note_refusal(outcome)
             self._replies.append(Refused(command.command_id, outcome, now_ns))
         else:
             self.commands.add(command, outcome, now_ns)
             self._send_commands(now_ns)
+
+    def _why_not(self, command: DivertCommand) -> Refusal:
+        return Refusal.ID_CONFLICT if command.command_id in self.commands else Refusal.NOT_ARMED
 
     def cancel_all(self, now_ns: int) -> None:
         self._replies += self.commands.cancel(now_ns)
@@ -299,24 +302,3 @@ class Session(Conversation):
 
     def _host_ns(self, device_us: int, now_ns: int) -> int:
         return self.view().host_ns(device_us, now_ns)
-
-    # ---- commands
-
-    def _divert(self, command: DivertCommand) -> wire.Divert | Refusal:
-        """In the device's own terms; or the refusal of what need not travel to be refused."""
-        window, fit = command.window, self.clock.fit
-        if command.command_id in self.commands:
-            return Refusal.ID_CONFLICT
-        if self.state is not State.ARMED or not self._want_armed or fit is None:
-            return Refusal.NOT_ARMED
-        if isinstance(window, DuringTime):
-            mode, start, end = wire.MODE_TIME, fit.device_us(window.start_ns), fit.device_us(window.end_ns)
-            if start < 0:
-                return Refusal.LATE  # before the device was switched on
-        else:
-            mode, start, end = wire.MODE_COUNT, window.start_count, window.end_count
-        if end > LARGEST or start < -LARGEST:
-            return Refusal.BAD_ARGUMENT  # a device clock or count that does not fit the wire
-        if end <= start or not 0 < command.gate_mask < 2**32 or not 0 < command.command_id < 2**32:
-            return Refusal.BAD_ARGUMENT
-        return wire.Divert(command.command_id, command.gate_mask, mode, start, end)
