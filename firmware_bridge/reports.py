@@ -90,12 +90,13 @@ class View:
         return otherwise_ns if self.fit is None else self.fit.host_ns(device_us)
 
     def fired(self, event: Event, now_ns: int) -> Fired:
+        off_us = event.off % 2**64  # the same bytes hold a signed count in other events
         return Fired(
             command_id=event.id,
             on_ns=self.host_ns(event.on, now_ns),
-            off_ns=self.host_ns(event.off, now_ns),
+            off_ns=self.host_ns(off_us, now_ns),
             on_count=round(self.belt.nearest(event.on)),
-            off_count=round(self.belt.nearest(event.off)),
+            off_count=round(self.belt.nearest(off_us)),
             on_error_us=event.extra,
         )
 

@@ -14,6 +14,7 @@ from tests.unit.firmware_bridge.bench import CLOSING_MS, CONFIG, GATE, MS, OPENI
 LATE_US = CONFIG.max_late_us
 LEASE_NS = CONFIG.lease_ms * MS
 FARTHEST_LEAD = 200  # counts: no belt of a life is fast enough for more
+ANSWER_NS = 5 * MS  # an answer is read off the device this much after it was given, at most
 RATE_SPAN_NS = 30 * MS
 BELT_ACCEL = 20_000.0  # counts/s2, the hardest the belt of a life does
 
@@ -120,12 +121,13 @@ def _edges(world: World, index: _Index) -> list[Broken]:
 
 
 def _on_edge(world: World, index: _Index, edge: Edge, used: set[tuple[int, Key]]) -> list[Broken]:
-    """Each opening has a command of its own: the one among those that begin there which ends first."""
-    owners = [(divert.end, key) for key, divert in index.near(edge) if _begins(world, divert, edge)]
+    """Each opening has a command of its own: the earliest among those that may begin there."""
+    boot = world.device.boot_at(edge.at_ns)
+    known = [each for each in index.near(edge) if boot.answered_ns.get(each[0], 0) <= edge.at_ns + ANSWER_NS]
+    owners = [(divert.start, key) for key, divert in known if _begins(world, divert, edge)]
     if not owners:
         return [Broken("wrong", f"{edge}: no command that was taken begins there")]
-    boot = world.device.boot_at(edge.at_ns)
-    free = [(end, key) for end, key in owners if (boot.began_ns, key) not in used]
+    free = [(start, key) for start, key in owners if (boot.began_ns, key) not in used]
     if not free:
         return [Broken("double", f"{edge}: its command has opened the gate before", owners[0][1][1])]
     used.add((boot.began_ns, min(free)[1]))

@@ -55,6 +55,7 @@ class Boot:
     diverts: dict[Key, wire.Divert] = field(default_factory=dict)
     answers: dict[Key, int] = field(default_factory=dict)
     ends: dict[Key, list[wire.Event]] = field(default_factory=dict)
+    answered_ns: dict[Key, int] = field(default_factory=dict)
     renewed_ns: list[int] = field(default_factory=list)
     session: int = 0  # the last that spoke
     _seen: set[tuple[int, int]] = field(default_factory=set)
@@ -69,6 +70,7 @@ class Boot:
         match message:
             case wire.Answer() if (session, message.command_id) in self.diverts:
                 self.answers.setdefault((session, message.command_id), message.answer)
+                self.answered_ns.setdefault((session, message.command_id), now_ns)
             case wire.Events():
                 self._events(session, message)
             case wire.Status() if (session, message.counter) != self._counter:
