@@ -31,7 +31,7 @@ from station.worker import Worker
 
 MS = 1_000_000
 IDLE_WAIT_S = 0.010
-LINK_WAIT_S = 0.002
+LINK_WAIT_S = 0.005  # bytes end it early; commands do not wait for it
 RECORD_EVERY_NS = 40 * MS
 LINK_START_NS = 8_000 * MS
 REPLIES_HELD = 4096
