@@ -43,6 +43,7 @@ from station.simulation.verdict import verdict_of, write_line_record
 
 RUN_OUT_EXTRA_S = 20.0
 SAY_EVERY_S = 1.0
+FINISH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
         run.finish()
         screen.close()
     lost = flush(archive)
-    line.finish()
+    line.finish(FINISH_S + options.line.for_s / 10.0)  # where each item has landed takes a millisecond an item
     ending = replace(_judged(archive, config, options, brain, run.loop.ledger.in_flight, status), link=link)
     report = close_run(archive, ending, lost, (clock.now_ns() - archive.started_ns) / 1e9, clock)
     if run.crash is not None:

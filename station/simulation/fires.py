@@ -6,6 +6,7 @@ it is compared. `tests/tools/recount.py` repeats this with nothing but the stand
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,18 +71,41 @@ def count_fires(
 ) -> FireCount:
     """late: switched on after every window it could belong to was due. wrong: on outside all of them."""
     late = wrong = 0
-    by_gate: dict[int, list[AcceptedWindow]] = {}
-    for window in windows:
-        by_gate.setdefault(window.gate, []).append(window)
+    by_gate = {gate: _Windows([w for w in windows if w.gate == gate]) for gate in {w.gate for w in windows}}
     for gate, on_ns, off_ns in on_spans(edges.edges, end_ns):
         felt_on = _Felt(belt, on_ns, device.opening_ms[gate], device)
         felt_off = _Felt(belt, off_ns, device.closing_ms[gate], device)
-        mine = by_gate.get(gate, [])
+        mine = by_gate[gate].near(felt_on, felt_off) if gate in by_gate else []
         due = [w for w in mine if felt_on.value(w) >= w.start - felt_on.slack(w)]
         due = [w for w in due if felt_on.value(w) <= w.end + felt_on.slack(w)]
         late += bool(due) and all(felt_on.value(w) > w.start + felt_on.slack(w) for w in due)
         wrong += not due or not _reaches(felt_off, due, mine)
     return FireCount(late, wrong)
+
+
+class _Windows:
+    """One gate's windows, sorted, so that an hour of them is not searched for every edge."""
+
+    def __init__(self, windows: Sequence[AcceptedWindow]) -> None:
+        self._sorted = {
+            in_mm: sorted((w for w in windows if w.in_mm == in_mm), key=lambda w: w.start) for in_mm in (True, False)
+        }
+        self._longest = {
+            in_mm: max((w.end - w.start for w in kind), default=0.0) for in_mm, kind in self._sorted.items()
+        }
+
+    def near(self, felt_on: _Felt, felt_off: _Felt) -> list[AcceptedWindow]:
+        """All that one span of output can have to do with: begun before its end, over after its begin."""
+        found = []
+        for in_mm, kind in self._sorted.items():
+            probe = AcceptedWindow(0, in_mm, 0.0, 0.0)
+            from_ = felt_on.value(probe) - self._longest[in_mm] - 2.0 * felt_on.slack(probe)
+            to = max(felt_on.value(probe), felt_off.value(probe)) + 2.0 * max(
+                felt_on.slack(probe), felt_off.slack(probe)
+            )
+            first = bisect_left(kind, from_, key=lambda w: w.start)
+            found += kind[first : bisect_right(kind, to, key=lambda w: w.start)]
+        return found
 
 
 def on_spans(edges: Iterable[Edge], end_ns: int) -> list[tuple[int, int, int]]:

@@ -134,15 +134,23 @@ def main() -> int:
     words = [sys.executable, "-m", "station", "demo", "--for", f"{options.for_s:g}s", "--feed", options.feed, "--json"]
     words += ["--seed", options.seed, "--http", options.http, "--out", str(options.out)]
     samples: list[Sample] = []
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (
+        (options.out / "stderr.txt").open("wb") as log,
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
         while process.poll() is None:
             one = sample(process.pid)
             samples += [one] if one is not None else []
             time.sleep(SAMPLE_S)
-        report = json.loads(process.stdout.read()) if process.stdout is not None else {}
+        printed = process.stdout.read() if process.stdout is not None else b""
+        report = json.loads(printed) if process.returncode == 0 else None
     lines = (options.out / "items.jsonl").read_text(encoding="utf-8").splitlines()
     rows = slices([json.loads(line) for line in lines], samples, options.slice_s, options.for_s)
     words_grown = grown(rows)
+    if report is None:
+        print(json.dumps({"slices": rows, "grown": words_grown, "failed": process.returncode, "ok": False}, indent=1))
+        return 1
     clean = {key: report[key] for key in ("ledger_balanced", "late_fires", "wrong_fires", "history_lost")}
     ok = not words_grown and clean == {"ledger_balanced": True, "late_fires": 0, "wrong_fires": 0, "history_lost": 0}
     truth = {key: report["truth"][key] for key in ("fed", "matched", "purity", "recovery")}
