@@ -155,6 +155,13 @@ class RelayPlan:
             del self._planned[planned.command_id]
         return [NotFired(each.command_id, MissReason.CANCELLED, now_ns) for each in unbegun]
 
+    def interrupted(self, now_ns: int) -> list[Final]:
+        """The board may have let its relays drop: what had begun is over, for to go on would be to open twice."""
+        begun = [each for each in self._planned.values() if each.sent]
+        for planned in begun:
+            self._forget(planned)
+        return [Unanswered(each.command_id, accepted=True, at_ns=now_ns) for each in begun]
+
     def disarmed(self, now_ns: int, lost: bool) -> list[Final]:
         """Nothing goes on. `lost`: nobody can say what the board did with what it had been told."""
         finals: list[Final] = []

@@ -3,7 +3,9 @@
 Bytes and host time in, bytes and replies out: no port, no thread. Theory: every write carries all relays at once, so a write
 that is repeated changes nothing and the newest is the whole truth. One is due at every edge of the plan and several times per
 lease; between them the board's own watchdog lets every relay drop when this process is silent. A board without one would
-hold its last outputs for ever: it is never armed.
+hold its last outputs for ever: it is never armed. A write that may have come after the watchdog's time opens nothing again;
+a board that restarts between two writes cannot be told from one that did not until its watchdog is read (every second), so within
+that time it may open a gate once more inside the same window, and has no watchdog should the cable go too.
 """
 
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ class RelaySession:
         self._setup: list[Ask] = []
         self._asked = Ask.RELAYS
         self._image_ns = 0  # of the write under way
+        self._fed_ns = 0  # when the last write left that is known to have fed the board's watchdog
         self._writing: list[bool] = []
         self.written: list[bool] | None = None  # what the last acknowledged write said
         self._not_before_ns = self._next_write_ns = self._next_check_ns = 0
@@ -124,6 +127,8 @@ class RelaySession:
                 self.lost(now_ns, f"{LOST_AFTER} requests in a row were not answered")
         self._watch_lease(now_ns)
         if self.plan is not None:
+            if self.state is LinkState.ARMED and now_ns + self.transit_ns() >= self._fed_ns + self._watchdog_ns():
+                self.replies += self.plan.interrupted(now_ns)
             self.replies += self.plan.late(now_ns, self.transit_ns())
 
     def speak(self, now_ns: int) -> None:
@@ -181,6 +186,9 @@ class RelaySession:
         assert self.config is not None
         return -(-self.config.lease_ms // self._settings.watchdog_unit_ms)
 
+    def _watchdog_ns(self) -> int:
+        return self._watchdog_value() * self._settings.watchdog_unit_ms * MS
+
     # ---- hearing
 
     def _answered(self, answer: Answer, now_ns: int) -> None:
@@ -188,7 +196,7 @@ class RelaySession:
             if answer.error is not None:
                 self._refuse(now_ns, f"the board refuses to switch its relays (Modbus exception {answer.error})")
                 return
-            self.written = self._writing
+            self.written, self._fed_ns = self._writing, self._image_ns
             if self.plan is not None and self.state is LinkState.ARMED:
                 self.replies += self.plan.acknowledged(self._image_ns, now_ns)
         elif answer.error is not None:
