@@ -4,7 +4,7 @@ Bytes and host time in, bytes and replies out: no port, no thread. Theory: every
 that is repeated changes nothing and the newest is the whole truth. One is due at every edge of the plan and several times per
 lease; between them the board's own watchdog lets every relay drop when this process is silent. A board without one would
 hold its last outputs for ever: it is never armed. A write that may have come after the watchdog's time opens nothing again;
-a board that restarts between two writes cannot be told from one that did not until its watchdog is read (every second), so within
+a board that restarts between two writes cannot be told from one that did not until its watchdog is read (each second): within
 that time it may open a gate once more inside the same window, and has no watchdog should the cable go too.
 """
 
