@@ -6,7 +6,6 @@ import os
 import queue
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -117,9 +116,9 @@ class Demo:
         return [json.loads(line) for line in lines]
 
     def end(self, timeout_s: float = 120) -> dict[str, Any]:
-        """Interrupt it (unless it has ended) and take its report."""
+        """Terminate it (unless it has ended) and take its report. SIGINT may be ignored where a script runs us aside."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()
         return self.wait(timeout_s)
 
     def wait(self, timeout_s: float) -> dict[str, Any]:

@@ -31,8 +31,25 @@ def write_belt(path: Path, speed_mm_s: float = 1000.0) -> None:
     path.write_bytes(struct.pack("<8sIIdd", b"STNBELT1", 2, 1, 0.5, 0.0) + segment + bytes(255 * 32))
 
 
+# What a busy computer does now and then, done to every read: the bytes are there, and this process goes on 12 ms later.
+SLOW_READ = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+#include <unistd.h>
+ssize_t read(int fd, void *data, size_t max) {
+    static ssize_t (*real)(int, void *, size_t);
+    if (real == 0) *(void **)&real = dlsym(RTLD_NEXT, "read");
+    ssize_t n = real(fd, data, max);
+    const struct timespec late = {0, 12000000};
+    if (n > 0) nanosleep(&late, 0);
+    return n;
+}
+"""
+
+
 class Device:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preload: Path | None = None) -> None:
         self.folder = folder
         write_belt(folder / "belt")
         files = [f"--{name}={folder / name}" for name in ("edges", "encoder", "device", "link")]
@@ -41,6 +58,7 @@ class Device:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | ({"LD_PRELOAD": str(preload)} if preload else {}),
         )
         assert self.process.stdout is not None
         self.greeting = json.loads(self.process.stdout.readline())
@@ -91,6 +109,10 @@ class Device:
         self.hear(lambda m: isinstance(m, wire.Status) and m.armed, leasing=True)
 
     def newest_count(self) -> int:
+        while select.select([self.port], [], [], 0)[0]:  # what it said while nobody listened is old
+            self._reader.feed(os.read(self.port, 4096))
+        while self._reader.next_frame() is not None:
+            pass
         sample = self.hear(lambda m: isinstance(m, wire.Encoder), leasing=True)
         assert isinstance(sample, wire.Encoder)
         return sample.belt_count
@@ -188,6 +210,25 @@ def test_a_stalled_process_makes_up_for_the_passes_it_missed_and_says_so(device:
             assert on["count"] == pytest.approx(command.start - 2 * 12, abs=3)
             return
     pytest.fail("the computer was never quiet enough")
+
+
+def test_a_read_that_kept_it_waiting_is_made_up_for_like_any_other_stall(tmp_path: Path) -> None:
+    source, preload = tmp_path / "slow_read.c", tmp_path / "slow_read.so"
+    source.write_text(SLOW_READ)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", preload, source, "-ldl"], check=True)
+    device = Device(tmp_path, preload)
+    try:
+        device.meet()
+        device.arm()
+        for number in range(1, 9):
+            command = device.fire(number, ahead=600, length=100)
+            device.until(lambda wanted=2 * number: len(device.lines("edges")) >= wanted, leasing=True)  # type: ignore[misc]
+            on, off = device.lines("edges")[-2:]
+            assert (on["on"], off["on"]) == (True, False)
+            assert on["count"] == pytest.approx(command.start - 2 * 12, abs=3)
+            assert off["count"] == pytest.approx(command.end - 2 * 8, abs=3)
+    finally:
+        device.close()
 
 
 def test_without_leases_it_disarms_and_says_why(device: Device) -> None:

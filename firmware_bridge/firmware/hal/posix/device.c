@@ -101,7 +101,6 @@ static void make_up(device *d, uint64_t now_ns) {
         from = to;
     }
     d->count = sc_count(d->core);
-    d->looked_ns = now_ns;
 }
 
 static void look_at_belt(device *d, uint64_t now_ns) {
@@ -115,6 +114,13 @@ static void look_at_belt(device *d, uint64_t now_ns) {
     d->sampled_ns = now_ns + SAMPLE_NS;
     record_line(d->encoder_fd, "{\"at_us\":%" PRIu64 ",\"at_ns\":%" PRIu64 ",\"count\":%" PRId64 ",\"boot_id\":%" PRIu32 "}",
                 device_us(d, now_ns), now_ns, count, d->boot_id);
+}
+
+/* Everything that has happened up to now: the passes left out, then the belt of this moment. */
+static void catch_up(device *d, uint64_t now_ns) {
+    make_up(d, now_ns);
+    if (d->has_belt) look_at_belt(d, now_ns);
+    d->looked_ns = now_ns;
 }
 
 static void note_edges(device *d, uint64_t now_ns) {
@@ -175,15 +181,14 @@ void device_step(device *d, uint64_t now_ns) {
     uint8_t bytes[BYTES_AT_ONCE];
     uint32_t n;
     replug(d, now_ns);
-    make_up(d, now_ns);
-    if (d->has_belt) look_at_belt(d, now_ns);
+    catch_up(d, now_ns);
     while ((n = pty_read(&d->port, bytes, sizeof bytes)) > 0) {
         now_ns = device_now_ns(); /* after the read: a stamp before the byte would break the host's clock bound */
+        catch_up(d, now_ns);      /* the read itself may have been kept waiting */
         sc_receive(d->core, bytes, n, device_us(d, now_ns));
     }
     read_back(d, now_ns);
     sc_tick(d->core, device_us(d, now_ns));
-    d->looked_ns = now_ns;
     note_edges(d, now_ns);
     note_state(d, now_ns);
     note_triggers(d, now_ns);
