@@ -240,8 +240,11 @@ class Conversation:
     def _on_hello(self, reply: wire.HelloReply, now_ns: int) -> None:
         peer = self.greeting.peer
         if self.state in IN_SESSION:
-            if reply.nonce == 0 or (peer is not None and reply.boot_id != peer.boot_id):
+            ours = self.greeting.is_answer(reply)
+            if reply.nonce == 0 or (ours and peer is not None and reply.boot_id != peer.boot_id):
                 self._forgotten(now_ns, "the device has restarted and does not know this session")
+            elif not ours:
+                self.foreign += 1  # an answer to somebody else's HELLO, or to an older one of ours
         elif self.state is not State.CLOSED and self.greeting.is_answer(reply):
             self._meet(reply, now_ns)
 

@@ -90,6 +90,32 @@ def test_any_message_in_any_state_moves_it_only_along_the_table(state: State, ou
             assert session.foreign == foreign + 1, message
 
 
+@pytest.mark.parametrize("state", sorted(IN_SESSION, key=lambda state: state.name))
+@pytest.mark.parametrize(
+    ("nonce", "other_boot", "after"),
+    [
+        pytest.param("none", False, State.LOST, id="it knows no session"),
+        pytest.param("none", True, State.LOST, id="it knows no session and has restarted"),
+        pytest.param("ours", True, State.LOST, id="it has restarted"),
+        pytest.param("ours", False, None, id="our answer, said twice"),
+        pytest.param("foreign", False, None, id="an answer to somebody else"),
+        pytest.param("foreign", True, None, id="another device's answer to somebody else"),
+    ],
+)
+def test_a_greeting_in_session_ends_it_only_where_it_speaks_of_this_session(
+    state: State, nonce: str, other_boot: bool, after: State | None
+) -> None:
+    session = in_state(state)
+    peer = session.greeting.peer
+    assert peer is not None
+    nonces = {"none": 0, "ours": session.greeting._nonce, "foreign": session.greeting._nonce ^ 1}
+    reply = peer._replace(nonce=nonces[nonce], boot_id=peer.boot_id + other_boot)
+    foreign = session.foreign
+    session.receive(encode_frame(Frame(wire.type_of(wire.HelloReply), 0, 0, wire.encode(reply))), session.heard_ns + MS)
+    assert session.state is (after or state)
+    assert session.foreign == foreign + (nonce == "foreign")
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize(
     "call",
