@@ -16,6 +16,7 @@ from firmware_bridge.reports import EMPTY_VIEW, fault_names
 from firmware_bridge.session import Session
 from firmware_bridge.states import IN_SESSION, LINK_STATE
 
+WAIT_S = 0.005  # for the owner's `wait`: bytes end it early; commands do not wait for it
 FIRST_BACK_OFF_NS = 250 * MS
 LONGEST_BACK_OFF_NS = 500 * MS  # so that a cable that is back is used within 2 s, greeting and clock included
 REOPEN_AFTER_NS = 3000 * MS  # of silence on an open port; longer than a bootloader waits

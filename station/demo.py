@@ -40,6 +40,7 @@ from station.simulation.made_up import device_stalls
 from station.simulation.mishaps import FailingRecogniser, FailingSink, FaultTimes
 from station.simulation.model_alone import model_alone
 from station.simulation.verdict import verdict_of, write_line_record
+from station.terminated import noting_sigterm
 
 RUN_OUT_EXTRA_S = 20.0
 SAY_EVERY_S = 1.0
@@ -177,12 +178,20 @@ def _feed(run: LiveRun, line: LineHandle, options: DemoOptions, times: FaultTime
 
     longest_s = options.line.for_s * 4 + RUN_OUT_EXTRA_S + sum(fault.for_s * 4 for fault in options.line.faults)
     deadline_ns = run.clock.now_ns() + round(longest_s * 1e9)
-    try:
-        while not run.wait_for(ran_out, SAY_EVERY_S) and run.crash is None and run.clock.now_ns() < deadline_ns:
-            options.say(status_line(run))
-    except KeyboardInterrupt:
-        line.stop_feed()
-        return "interrupted"
+    with noting_sigterm() as terminated:
+
+        def over() -> bool:
+            return terminated() or ran_out() or run.clock.now_ns() >= deadline_ns
+
+        try:
+            while not run.wait_for(over, SAY_EVERY_S) and run.crash is None:
+                options.say(status_line(run))
+        except KeyboardInterrupt:
+            line.stop_feed()
+            return "interrupted"
+        if terminated():
+            line.stop_feed()
+            return "stopped"
     return "completed" if run.crash is None else "failed"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from firmware_bridge.controller import Controller
+from firmware_bridge.link import WAIT_S as LINK_WAIT_S
 from firmware_bridge.messages import LinkState, LinkStatus, Reply
 from station.books import Books
 from station.camera_thread import CameraNews, CameraThread, Caught, FrameSpotter
@@ -31,7 +32,6 @@ from station.worker import Worker
 
 MS = 1_000_000
 IDLE_WAIT_S = 0.010
-LINK_WAIT_S = 0.005  # bytes end it early; commands do not wait for it
 RECORD_EVERY_NS = 40 * MS
 LINK_START_NS = 8_000 * MS
 REPLIES_HELD = 4096

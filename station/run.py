@@ -4,14 +4,12 @@ Start checks run in the order configuration, camera, controller, model; the firs
 start, losses are states, never exits. Without a configuration the station observes only: NO DIVERTS SENT.
 """
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from firmware_bridge.discovery import choose
@@ -41,6 +39,7 @@ from station.live import LiveRun, WaitedController, status_line
 from station.machine import Command
 from station.record.run_report import RunFacts
 from station.screen import Screen, ScreenSetup
+from station.terminated import noting_sigterm
 
 RUN_OUT_S = 5.0  # after --for: the belt runs out, decided items fire
 PORT_APPEARS_NS = 5_000_000_000
@@ -228,30 +227,24 @@ def _begin(options: RunOptions, config: StationConfig, live: LiveRun, brain: Bra
 
 def _until_told(options: RunOptions, live: LiveRun, say: Say) -> str:
     """Until the time is over, the recording has ended, SIGTERM, Ctrl-C or a crash."""
-    terminated: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        terminated.append(number)
-
-    before = signal.signal(signal.SIGTERM, note)
     started_ns = live.clock.now_ns()
 
-    def over() -> bool:
-        timed_out = options.for_s is not None and live.clock.now_ns() - started_ns >= options.for_s * 1e9
-        return bool(terminated) or live.ended or timed_out
+    with noting_sigterm() as terminated:
 
-    try:
-        while not live.wait_for(over, SAY_EVERY_S) and live.crash is None:
-            say(status_line(live))
-        if terminated:
-            return "stopped"
-        if live.crash is None:
-            _run_out(live)
-        return "completed" if live.crash is None else "failed"
-    except KeyboardInterrupt:
-        return "interrupted"
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        def over() -> bool:
+            timed_out = options.for_s is not None and live.clock.now_ns() - started_ns >= options.for_s * 1e9
+            return terminated() or live.ended or timed_out
+
+        try:
+            while not live.wait_for(over, SAY_EVERY_S) and live.crash is None:
+                say(status_line(live))
+            if terminated():
+                return "stopped"
+            if live.crash is None:
+                _run_out(live)
+            return "completed" if live.crash is None else "failed"
+        except KeyboardInterrupt:
+            return "interrupted"
 
 
 def _run_out(live: LiveRun) -> None:

@@ -150,4 +150,6 @@ def link_command(
         if (spread := figures[name]) is not None
     ]
     words = table(("enqueued to, ms", "p50", "p99", "max"), rows)
-    give(figures, f"{words}\n{figures['diverts_per_s']} diverts/s, {figures['cpu_percent']} % of a core", as_json)
+    longest_ms = max(figures["longest_call_ms"].values())
+    cost = f"{figures['cpu_percent']} % of a core, longest call {longest_ms} ms"
+    give(figures, f"{words}\n{figures['diverts_per_s']} diverts/s, {cost}", as_json)

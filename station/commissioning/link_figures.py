@@ -4,7 +4,9 @@ Works as a live line does: one thread moves the port, another commands. Knows no
 """
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from firmware_bridge import wire
 from firmware_bridge.codec import FrameReader
 from firmware_bridge.conversation import SessionSettings
-from firmware_bridge.link import SerialController, Transport
+from firmware_bridge.link import WAIT_S, SerialController, Transport
 from firmware_bridge.messages import (
     Accepted,
     DeviceConfig,
@@ -32,12 +34,10 @@ from station.errors import ControllerError
 from station.worker import Worker
 
 MS = 1_000_000
-WAIT_S = 0.002  # as the live link does
 LEASE_EVERY_NS = 20 * MS
 LEAD_MS, HOLD_MS = 150, 40
 READY_WITHIN_NS = 10_000 * MS
 LAST_REPORTS_NS = 2_000 * MS
-IDLE_NS = 2_000 * MS
 _DIVERT = wire.type_of(wire.Divert)
 
 
@@ -87,6 +87,21 @@ class StampedTransport:
         return found
 
 
+class _Calls:
+    """What one thread's calls on the link cost it: the longest, and its share of a processor."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.longest_ns = self.cpu_ns = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        began_ns, cpu_ns = self._clock.now_ns(), time.thread_time_ns()
+        yield
+        self.cpu_ns += time.thread_time_ns() - cpu_ns
+        self.longest_ns = max(self.longest_ns, self._clock.now_ns() - began_ns)
+
+
 @dataclass(slots=True)
 class _Heard:
     accepted_ns: dict[int, int] = field(default_factory=dict)
@@ -102,6 +117,7 @@ class LinkRun:
         self._controller = SerialController(self._transport, Session(SessionSettings(sync_bound_us=bound_us)))
         self._controller.configure(config)
         self._heard = _Heard()
+        self._waits, self._polls, self._asked = (_Calls(clock) for _ in range(3))
         self._enqueued: dict[int, int] = {}
         self._leases = 0
         self._next_lease_ns = 0
@@ -114,10 +130,10 @@ class LinkRun:
             self._reach(LinkState.READY)
             self._controller.arm()
             self._reach(LinkState.ARMED)
-            idle_percent = self._idle_percent()
-            cpu_s, began_ns = _cpu_s(), self._clock.now_ns()
+            cpu_s, link_cpu_ns, began_ns = _cpu_s(), self._cpu_ns(), self._clock.now_ns()
             self._command(rate_per_s, began_ns + round(seconds * 1e9))
             wall_s, cpu_s = (self._clock.now_ns() - began_ns) / 1e9, _cpu_s() - cpu_s
+            link_cpu_s = (self._cpu_ns() - link_cpu_ns) / 1e9
             self._live_until(
                 self._clock.now_ns() + LAST_REPORTS_NS, lambda: len(self._heard.ends) == len(self._enqueued)
             )
@@ -126,14 +142,21 @@ class LinkRun:
             self._clock.sleep_ns(50 * MS)
             self._link.stop()
             self._controller.close()
-        cpu = {"cpu_percent": round(100 * cpu_s / wall_s, 2), "cpu_idle_percent": idle_percent}
-        return {**self._figures(rate_per_s, wall_s), **cpu}
+        shares = {"cpu_percent": link_cpu_s, "process_cpu_percent": cpu_s}
+        longest = {"poll": self._polls, "ask": self._asked}
+        return {
+            **self._figures(rate_per_s, wall_s),
+            **{name: round(100 * spent_s / wall_s, 2) for name, spent_s in shares.items()},
+            "longest_call_ms": {name: round(calls.longest_ns / 1e6, 3) for name, calls in longest.items()},
+        }
 
     # ---- the link's thread
 
     def _move(self) -> None:
-        self._controller.wait(WAIT_S)
-        replies = self._controller.poll(self._clock.now_ns())
+        with self._waits.one():
+            self._controller.wait(WAIT_S)
+        with self._polls.one():
+            replies = self._controller.poll(self._clock.now_ns())
         for reply in replies:
             match reply:
                 case Accepted():
@@ -155,7 +178,8 @@ class LinkRun:
         if now_ns >= self._next_lease_ns:
             self._next_lease_ns = now_ns + LEASE_EVERY_NS
             self._leases += 1
-            self._controller.renew_lease(self._leases)
+            with self._asked.one():
+                self._controller.renew_lease(self._leases)
 
     def _live_until(self, end_ns: int, done: Callable[[], bool]) -> bool:
         while not done():
@@ -171,11 +195,9 @@ class LinkRun:
             said = self._heard.crash or self._heard.detail or "nobody answers"
             raise ControllerError(f"{self._transport.name}: not {state.value} within 10 s: {said}")
 
-    def _idle_percent(self) -> float:
-        """Of one core, armed and without a command: this whole process, its own loop too."""
-        cpu_s, began_ns = _cpu_s(), self._clock.now_ns()
-        self._live_until(began_ns + IDLE_NS, lambda: False)
-        return round(100 * (_cpu_s() - cpu_s) * 1e9 / (self._clock.now_ns() - began_ns), 2)
+    def _cpu_ns(self) -> int:
+        """Spent in calls on the link so far, by both threads."""
+        return sum(calls.cpu_ns for calls in (self._waits, self._polls, self._asked))
 
     def _command(self, rate_per_s: float, end_ns: int) -> None:
         every_ns, gates = round(1e9 / rate_per_s), len(self._config.gates)
@@ -187,7 +209,8 @@ class LinkRun:
             start_ns = now_ns + LEAD_MS * MS
             window = DuringTime(start_ns, start_ns + HOLD_MS * MS)
             self._enqueued[command_id] = now_ns
-            self._controller.submit(DivertCommand(command_id, 1 << command_id % gates, window), now_ns)
+            with self._asked.one():
+                self._controller.submit(DivertCommand(command_id, 1 << command_id % gates, window), now_ns)
             due_ns += every_ns
 
     # ---- what came of it
@@ -197,7 +220,7 @@ class LinkRun:
         kinds = {"fired": Fired, "refused": Refused, "not_fired": NotFired, "unconfirmed": Unanswered}
         status = self._controller.status()
         return {
-            "schema": "station.bench_link/1",
+            "schema": "station.bench_link/2",
             "port": status.port,
             "diverts": len(self._enqueued),
             "diverts_per_s": round(len(self._enqueued) / wall_s, 1),

@@ -2,8 +2,8 @@
 
     python -m tests.tools.link_beside [--for 20] [--rate 100]
 
-One JSON object on stdout: the figures of `station bench link` (against the device twin; the share of a core is then the whole
-process's and says nothing of the link) and the looks per second that were sorted beside it.
+One JSON object on stdout: the figures of `station bench link` (against the device twin; `process_cpu_percent` is then mostly
+the sorting's) and the looks per second that were sorted beside it.
 """
 
 import argparse

@@ -19,7 +19,8 @@ def test_every_command_is_written_acknowledged_and_ends() -> None:
     assert sum(figures[name] for name in ("fired", "refused", "not_fired", "unconfirmed")) == 50
     for spread in (figures["written_ms"], figures["acknowledged_ms"]):
         assert 0 < spread["p50"] <= spread["p99"] <= spread["max"]
-    assert figures["cpu_percent"] > 0
+    assert 0 < figures["cpu_percent"] <= figures["process_cpu_percent"]
+    assert all(longest_ms > 0 for longest_ms in figures["longest_call_ms"].values())
 
 
 def test_the_gates_of_a_real_port_do_not_move_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
