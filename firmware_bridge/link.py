@@ -7,62 +7,32 @@ method may be called from another thread; each takes a short lock and writes at 
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from firmware_bridge.conversation import MS, SessionSettings
 from firmware_bridge.errors import PortError
+from firmware_bridge.kept_port import KeptPort, Transport
 from firmware_bridge.messages import Capabilities, CountAt, DeviceConfig, DivertCommand, LinkStatus, Reply
 from firmware_bridge.reports import EMPTY_VIEW, fault_names
 from firmware_bridge.session import Session
 from firmware_bridge.states import IN_SESSION, LINK_STATE
 
 WAIT_S = 0.005  # for the owner's `wait`: bytes end it early; commands do not wait for it
-FIRST_BACK_OFF_NS = 250 * MS
-LONGEST_BACK_OFF_NS = 500 * MS  # so that a cable that is back is used within 2 s, greeting and clock included
 REOPEN_AFTER_NS = 3000 * MS  # of silence on an open port; longer than a bootloader waits
 
 WireTap = Callable[[int, str, bytes], None]
 """(now_ns, ">" to the device or "<" from it, bytes), called for everything that crosses the port."""
 
 
-class Transport(Protocol):
-    """A way to move bytes that can be lost and opened again. Nothing here blocks over 50 ms except `wait` and `open`."""
-
-    name: str
-
-    def open(self) -> None:
-        """Raises PortError."""
-
-    def read(self) -> bytes:
-        """What has arrived; empty if nothing. Raises PortError when the port is gone."""
-
-    def write(self, data: bytes) -> int:
-        """How many of the bytes were taken. Raises PortError when the port is gone."""
-
-    def wait(self, timeout_s: float) -> None:
-        """Return when something can be read, or after the timeout."""
-
-    def close(self) -> None:
-        """Never raises."""
-
-
 class SerialController:
     """Implements controller.Controller."""
 
     def __init__(self, transport: Transport, session: Session | None = None, tap: WireTap | None = None) -> None:
-        self._transport = transport
+        self._port = KeptPort(transport)
         self._session = session or Session(SessionSettings())
         self._tap = tap
         self._lock = threading.RLock()
-        self._open = False
-        self._closed = False  # for good
-        self._broken: str | None = None  # what a write of another thread met
-        self._read = bytearray()
         self._now_ns = 0
-        self._next_open_ns = 0
-        self._back_off_ns = FIRST_BACK_OFF_NS
         self._opened_ns = 0
-        self._said: str | None = None
         self._view = EMPTY_VIEW
         self.reconnects = 0
 
@@ -70,81 +40,57 @@ class SerialController:
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until bytes come, at most `timeout_s`, and take them in."""
-        self._transport.wait(timeout_s)
-        if self._open:
-            self._take_in()
+        self._port.wait(timeout_s)
 
     def poll(self, now_ns: int) -> Sequence[Reply]:
         """`now_ns`: read after `wait` returned."""
         self._now_ns = max(self._now_ns, now_ns)
-        if not self._open and not self._closed and now_ns >= self._next_open_ns:
+        if self._port.may_open(now_ns):
             self._try_open(now_ns)
-        arrived, self._read = bytes(self._read), bytearray()
+        arrived = self._port.arrived()
         with self._lock:
             session = self._session
             if arrived:
                 self._trace("<", arrived)
                 session.receive(arrived, now_ns)
-            if self._broken is not None or self._silent_too_long(now_ns):
-                self._drop_port(now_ns, self._broken or "the port is open but nobody answers: opening it again")
+            if self._port.broken is not None or self._silent_too_long(now_ns):
+                self._drop_port(now_ns, self._port.broken or "the port is open but nobody answers: opening it again")
             session.tick(now_ns)
             self._flush()
             self._view = session.view()
             replies = session.take_replies()
-        if self._open:
-            self._take_in()
+        self._port.take_in()
         return replies
-
-    def _take_in(self) -> None:
-        try:
-            self._read += self._transport.read()
-        except PortError as error:
-            self._broken = str(error)
 
     def _try_open(self, now_ns: int) -> None:
         try:
-            self._transport.open()  # outside the lock: the operating system may take its time
+            self._port.open(now_ns)
         except PortError as error:
-            self._next_open_ns = now_ns + self._back_off_ns
-            self._back_off_ns = min(2 * self._back_off_ns, LONGEST_BACK_OFF_NS)
             with self._lock:
                 self._session.port_refused(now_ns, str(error))
             return
         with self._lock:
-            self._open, self._broken = True, None
+            self._port.opened()
             self._opened_ns = now_ns
             self._session.opened(now_ns)
 
     def _silent_too_long(self, now_ns: int) -> bool:
-        if not self._open or self._session.state in IN_SESSION:
+        if not self._port.is_open or self._session.state in IN_SESSION:
             return False
         return now_ns - max(self._opened_ns, self._session.heard_ns) > REOPEN_AFTER_NS
 
     def _drop_port(self, now_ns: int, why: str) -> None:
-        self._transport.close()
-        self._open, self._broken = False, None
-        self._read.clear()
-        if self._session.heard_ns > self._opened_ns:
-            self._back_off_ns = FIRST_BACK_OFF_NS
-            self.reconnects += 1
-        self._next_open_ns = now_ns + self._back_off_ns
+        was_of_use = self._session.heard_ns > self._opened_ns
+        self._port.drop(now_ns, was_of_use)
+        self.reconnects += was_of_use
         self._session.closed(now_ns, why)
 
     # ---- any thread, under the lock
 
     def _flush(self) -> None:
-        """Write what the port takes now; the rest waits for the next poll."""
-        outbox = self._session.outbox
-        if not outbox or not self._open or self._broken is not None:
-            return
-        try:
-            taken = self._transport.write(bytes(outbox))
-        except PortError as error:
-            self._broken = str(error)
-            return
-        if taken:
-            self._trace(">", bytes(outbox[:taken]))
-            del outbox[:taken]
+        written = self._port.write_from(self._session.outbox)
+        if written:
+            self._trace(">", written)
 
     def _trace(self, direction: str, data: bytes) -> None:
         if self._tap is not None:
@@ -221,7 +167,7 @@ class SerialController:
                 reconnects=self.reconnects,
                 boot_id=peer.boot_id if peer else None,
                 line_permit=bool(heard and heard.permit and session.state in IN_SESSION),
-                port=self._transport.name,
+                port=self._port.name,
                 events_lost=heard.events_lost if heard else 0,
                 faults=fault_names(heard.faults) if heard else (),
                 foreign=session.foreign + (heard.foreign if heard else 0),
@@ -230,10 +176,9 @@ class SerialController:
     def close(self) -> None:
         """Outputs off if that can still be said, then lets go of the port. One more `poll` gives the last replies."""
         with self._lock:
-            if self._open and self._session.state in IN_SESSION:
+            if self._port.is_open and self._session.state in IN_SESSION:
                 self._session.stop()
                 self._flush()
-            self._closed, self._open = True, False
-            self._transport.close()
+            self._port.close()
             self._session.closed(self._now_ns, "closed")
             self._session.abandon(self._now_ns)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from firmware_bridge.errors import ConfigRefused, PortError
-from firmware_bridge.link import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Transport
+from firmware_bridge.kept_port import KeptPort, Transport
 from firmware_bridge.messages import (
     Capabilities,
     CountAt,
@@ -29,14 +29,10 @@ class RelayBoard:
     """Implements controller.Controller, with `wait` like SerialController."""
 
     def __init__(self, transport: Transport, settings: RelaySettings) -> None:
-        self._transport, self._settings = transport, settings
+        self._port, self._settings = KeptPort(transport), settings
         self._session = RelaySession(settings, transport.name)
         self._lock = threading.RLock()
-        self._open = self._closed = False
-        self._broken: str | None = None
-        self._read = bytearray()
-        self._now_ns = self._next_open_ns = 0
-        self._back_off_ns = FIRST_BACK_OFF_NS
+        self._now_ns = 0
         self._nacks: dict[str, int] = {}
 
     # ---- the owner's thread
@@ -48,21 +44,20 @@ class RelayBoard:
             edge_ns = plan.next_edge_ns(self._now_ns) if plan is not None else None
         if edge_ns is not None:
             timeout_s = min(timeout_s, (edge_ns - self._now_ns) * 1e-9)
-        self._transport.wait(timeout_s)
-        if self._open:
-            self._take_in()
+        self._port.wait(timeout_s)
 
     def poll(self, now_ns: int) -> Sequence[Reply]:
         self._now_ns = max(self._now_ns, now_ns)
-        if not self._open and not self._closed and now_ns >= self._next_open_ns:
+        if self._port.may_open(now_ns):
             self._try_open(now_ns)
-        if self._open:
-            self._take_in()
-        arrived, self._read = bytes(self._read), bytearray()
+        self._port.take_in()
+        arrived = self._port.arrived()
         with self._lock:
             session = self._session
-            if self._broken is not None:
-                self._drop_port(now_ns, self._broken)
+            if self._port.broken is not None:
+                why = self._port.broken
+                self._port.drop(now_ns, was_of_use=True)
+                session.lost(now_ns, why)
             elif arrived:
                 session.receive(arrived, now_ns)
             session.tick(now_ns)
@@ -70,42 +65,20 @@ class RelayBoard:
             replies, session.replies = session.replies, []
         return replies
 
-    def _take_in(self) -> None:
-        try:
-            self._read += self._transport.read()
-        except PortError as error:
-            self._broken = str(error)
-
     def _try_open(self, now_ns: int) -> None:
         try:
-            self._transport.open()  # outside the lock: the operating system may take its time
+            self._port.open(now_ns)
         except PortError:
-            self._next_open_ns = now_ns + self._back_off_ns
-            self._back_off_ns = min(2 * self._back_off_ns, LONGEST_BACK_OFF_NS)
             return
         with self._lock:
-            self._open, self._broken = True, None
+            self._port.opened()
             self._session.opened(now_ns)
 
-    def _drop_port(self, now_ns: int, why: str) -> None:
-        self._transport.close()
-        self._open, self._broken = False, None
-        self._read.clear()
-        self._next_open_ns, self._back_off_ns = now_ns + FIRST_BACK_OFF_NS, FIRST_BACK_OFF_NS
-        self._session.lost(now_ns, why)
-
     def _speak(self) -> None:
-        """Ask what is due and write what the port takes now; the rest waits for the next poll."""
-        if not self._open or self._broken is not None:
-            return
-        self._session.speak(self._now_ns)
-        outbox = self._session.master.outbox
-        if not outbox:
-            return
-        try:
-            del outbox[: self._transport.write(bytes(outbox))]
-        except PortError as error:
-            self._broken = str(error)
+        """Ask what is due and write what the port takes now."""
+        if self._port.is_open and self._port.broken is None:
+            self._session.speak(self._now_ns)
+            self._port.write_from(self._session.master.outbox)
 
     # ---- the contract
 
@@ -183,12 +156,11 @@ class RelayBoard:
                 reconnects=session.losses,
                 boot_id=None,
                 line_permit=self._settings.permit_relay and bool(session.written and session.written[-1]),
-                port=self._transport.name,
+                port=self._port.name,
             )
 
     def close(self) -> None:
         """Relays off if that can still be said. One more `poll` gives the last replies."""
         with self._lock:
             self.stop()
-            self._closed, self._open = True, False
-            self._transport.close()
+            self._port.close()

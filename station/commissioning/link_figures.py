@@ -14,7 +14,8 @@ from typing import Any
 from firmware_bridge import wire
 from firmware_bridge.codec import FrameReader
 from firmware_bridge.conversation import SessionSettings
-from firmware_bridge.link import WAIT_S, SerialController, Transport
+from firmware_bridge.kept_port import Transport
+from firmware_bridge.link import WAIT_S, SerialController
 from firmware_bridge.messages import (
     Accepted,
     DeviceConfig,
