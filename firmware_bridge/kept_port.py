@@ -53,7 +53,8 @@ class KeptPort:
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until bytes come, at most `timeout_s`, and take them in."""
-        self._transport.wait(timeout_s)
+        if not self._read:  # what came with the last look waits for nobody
+            self._transport.wait(timeout_s)
         self.take_in()
 
     def take_in(self) -> None:

@@ -58,9 +58,7 @@ class SerialController:
             session.tick(now_ns)
             self._flush()
             self._view = session.view()
-            replies = session.take_replies()
-        self._port.take_in()
-        return replies
+            return session.take_replies()
 
     def _try_open(self, now_ns: int) -> None:
         try:

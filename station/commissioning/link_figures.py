@@ -5,8 +5,7 @@ Works as a live line does: one thread moves the port, another commands. Knows no
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -93,14 +92,14 @@ class _Calls:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.longest_ns = self.cpu_ns = 0
+        self.longest_ns = self.cpu_ns = self._began_ns = self._cpu_began_ns = 0
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        began_ns, cpu_ns = self._clock.now_ns(), time.thread_time_ns()
-        yield
-        self.cpu_ns += time.thread_time_ns() - cpu_ns
-        self.longest_ns = max(self.longest_ns, self._clock.now_ns() - began_ns)
+    def __enter__(self) -> None:
+        self._began_ns, self._cpu_began_ns = self._clock.now_ns(), time.thread_time_ns()
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu_ns += time.thread_time_ns() - self._cpu_began_ns
+        self.longest_ns = max(self.longest_ns, self._clock.now_ns() - self._began_ns)
 
 
 @dataclass(slots=True)
@@ -118,7 +117,8 @@ class LinkRun:
         self._controller = SerialController(self._transport, Session(SessionSettings(sync_bound_us=bound_us)))
         self._controller.configure(config)
         self._heard = _Heard()
-        self._waits, self._polls, self._asked = (_Calls(clock) for _ in range(3))
+        self._polls, self._asked = _Calls(clock), _Calls(clock)
+        self._mover_cpu_ns = 0
         self._enqueued: dict[int, int] = {}
         self._leases = 0
         self._next_lease_ns = 0
@@ -154,9 +154,9 @@ class LinkRun:
     # ---- the link's thread
 
     def _move(self) -> None:
-        with self._waits.one():
-            self._controller.wait(WAIT_S)
-        with self._polls.one():
+        self._mover_cpu_ns = time.thread_time_ns()
+        self._controller.wait(WAIT_S)
+        with self._polls:
             replies = self._controller.poll(self._clock.now_ns())
         for reply in replies:
             match reply:
@@ -179,7 +179,7 @@ class LinkRun:
         if now_ns >= self._next_lease_ns:
             self._next_lease_ns = now_ns + LEASE_EVERY_NS
             self._leases += 1
-            with self._asked.one():
+            with self._asked:
                 self._controller.renew_lease(self._leases)
 
     def _live_until(self, end_ns: int, done: Callable[[], bool]) -> bool:
@@ -197,8 +197,8 @@ class LinkRun:
             raise ControllerError(f"{self._transport.name}: not {state.value} within 10 s: {said}")
 
     def _cpu_ns(self) -> int:
-        """Spent in calls on the link so far, by both threads."""
-        return sum(calls.cpu_ns for calls in (self._waits, self._polls, self._asked))
+        """Spent so far by the thread that moves the port and, of the other, in its calls on the link."""
+        return self._mover_cpu_ns + self._asked.cpu_ns
 
     def _command(self, rate_per_s: float, end_ns: int) -> None:
         every_ns, gates = round(1e9 / rate_per_s), len(self._config.gates)
@@ -210,7 +210,7 @@ class LinkRun:
             start_ns = now_ns + LEAD_MS * MS
             window = DuringTime(start_ns, start_ns + HOLD_MS * MS)
             self._enqueued[command_id] = now_ns
-            with self._asked.one():
+            with self._asked:
                 self._controller.submit(DivertCommand(command_id, 1 << command_id % gates, window), now_ns)
             due_ns += every_ns
 
