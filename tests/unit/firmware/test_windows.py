@@ -5,6 +5,12 @@ import pytest
 from firmware_bridge import wire
 from firmware_bridge.messages import MissReason, Refusal
 from tests.unit.firmware.rig import Rig, config_with
+from tests.unit.firmware.timer_device import TimerDevice
+
+
+@pytest.fixture(params=[None, TimerDevice], ids=["edges by ticks", "edges by a timer"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    return Rig(device=request.param() if request.param else None).ready()
 
 
 def test_a_time_window_is_led_by_opening_and_closing_delay(rig: Rig) -> None:
@@ -33,11 +39,21 @@ def test_count_windows_hold_at_every_belt_speed(rig: Rig, counts_per_ms: float) 
     [(on, off)] = rig.pulses()
     assert on == pytest.approx(due_ms - 12, abs=0.2)
     assert off == pytest.approx(due_ms + round(60 * counts_per_ms) / counts_per_ms - 8, abs=0.2)
+    assert rig.fired() == [1]
 
 
 def test_overlapping_windows_join_into_one_pulse_and_each_command_reports(rig: Rig) -> None:
     assert rig.divert_time(1, 0b1, 200, 260) == 0
     assert rig.divert_time(2, 0b1, 240, 310) == 0
+    rig.run(350)
+    assert rig.pulses() == [(188.0, 302.0)]
+    assert sorted(rig.fired()) == [1, 2]
+
+
+def test_a_window_that_comes_while_the_gate_is_on_prolongs_it(rig: Rig) -> None:
+    assert rig.divert_time(1, 0b1, 200, 260) == 0
+    rig.run(230)
+    assert rig.divert_time(2, 0b1, 250, 310) == 0
     rig.run(350)
     assert rig.pulses() == [(188.0, 302.0)]
     assert sorted(rig.fired()) == [1, 2]
@@ -172,7 +188,8 @@ def test_a_belt_that_runs_back_and_returns_fires_each_command_once(rig: Rig) -> 
 
 
 @pytest.mark.parametrize("stands_for_ms", [5, 60, 400])
-def test_a_waiting_command_on_a_belt_that_stops_keeps_nobody_awake(rig: Rig, stands_for_ms: float) -> None:
+def test_a_waiting_command_on_a_belt_that_stops_keeps_nobody_awake(stands_for_ms: float) -> None:
+    rig = Rig().ready()  # a HAL that sleeps until the core says something is due
     rig.position_of = lambda ms: min(ms, 200.0) * 2.0
     assert rig.divert_count(1, 0b1, 460, 520) == 0
     rig.run(200 + stands_for_ms)
