@@ -50,7 +50,8 @@ class FrameSource:
         self._guard = FrameGuard()
         self._patience = Patience()
         self._last_id: int | None = None
-        self._lost_ns: int | None = None
+        self._lost_ns: int | None = None  # closed since
+        self._away_since_ns: int | None = None  # no picture since; a camera that opens may still give none
 
     def fresh(self) -> Frame | None:
         """The next fresh frame, or None: there was none in this turn. At most about a second; reopening may take longer."""
@@ -58,7 +59,7 @@ class FrameSource:
             self._clock.sleep_ns(ENDED_WAIT_NS)
             return None
         if self._lost_ns is not None:
-            self._reopen(self._lost_ns)
+            self._reopen()
             return None
         try:
             frame = self._camera.read()
@@ -72,6 +73,9 @@ class FrameSource:
         if self.info.live and not self._is_fresh(frame):
             return None
         self.newest_ns, self.trouble = frame.captured_ns, ""
+        if self._away_since_ns is not None:
+            away_ns, self._away_since_ns = self._clock.now_ns() - self._away_since_ns, None
+            self._news.back(self.info.camera_id, away_ns)
         return frame
 
     def _count(self, frame: Frame) -> None:
@@ -93,15 +97,17 @@ class FrameSource:
         return False
 
     def _lose(self, why: str) -> None:
-        self._lost_ns, self._last_id, self.trouble = self._clock.now_ns(), None, ""
+        now_ns = self._clock.now_ns()
+        self._lost_ns, self._last_id, self.trouble = now_ns, None, ""
         self._camera.close()
-        self._news.lost(self.info.camera_id, why)
+        if self._away_since_ns is None:  # else it was opened in vain: still the same loss
+            self._away_since_ns = now_ns
+            self._news.lost(self.info.camera_id, why)
 
-    def _reopen(self, lost_ns: int) -> None:
+    def _reopen(self) -> None:
         try:
             self.info = self._camera.open()
         except CameraError:
             self._clock.sleep_ns(REOPEN_AFTER_NS)
             return
         self._lost_ns = None
-        self._news.back(self.info.camera_id, self._clock.now_ns() - lost_ns)

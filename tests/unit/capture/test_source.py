@@ -107,6 +107,22 @@ def test_a_lost_camera_is_tried_until_it_is_back_and_both_are_told_once() -> Non
     assert source.passed_over == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("ok cut cut cut ok ok", id="it opens and gives nothing"),
+        pytest.param("ok cut away cut black ok", id="nor a picture"),
+        pytest.param("ok cut " + "same " * 70 + "ok ok", id="nor a new one for long"),
+    ],
+)
+def test_a_camera_is_back_with_its_first_picture_and_not_when_it_opens(words: str) -> None:
+    _, _, told, camera = played(words)
+    assert camera.opened >= 2
+    assert told.words[0] == "cut"
+    assert len(told.words) == 2
+    assert int(told.words[1].removeprefix("back ")) >= 66
+
+
 def test_what_was_missed_while_it_was_away_is_no_drop_of_ours() -> None:
     source, seen, _, _ = played("ok cut skip ok")
     assert (seen, source.passed_over) == ([1, 6, 7], 0)
