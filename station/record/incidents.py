@@ -1,5 +1,7 @@
 """What went wrong in a run and for how long: alarms and standstills, paired up from the stored events. Pure but for one read.
 
+A standstill is one that nobody ordered: HOLD and STOP of an operator, and the end of the run, are no incident; ABORT is,
+whoever asks. A belt that stands is one only after the machine has sorted: every line is switched on before its belt runs.
 Knows the words of alarm and state events; knows nothing of what they mean for items (the outcomes say that).
 """
 
@@ -14,7 +16,13 @@ from station.events import EventKind, Json
 
 MOST = 200  # kept in a report; how many there were more is said
 _WANTED = (EventKind.STATE, EventKind.ALARM_RAISED, EventKind.ALARM_CLEARED)
-_STANDSTILLS = ("holding", "held", "suspended", "aborting", "aborted")  # not by an operator's order
+_SORTS = "execute"
+_WAITS = "suspended"  # for the belt
+_STANDSTILLS = (_WAITS, "holding", "held", "aborting", "aborted")
+_GOES_ON = (_SORTS, "unholding", *_STANDSTILLS)  # any other state is a new beginning
+_BY_ORDER = "hold by "  # how the machine begins the reason of an operator's HOLD
+_STANDSTILL = "standstill"
+HAS_SORTED_NS = 1_000_000_000  # in one piece; shorter is the first step after a START, before the belt is looked at
 
 
 @dataclass(slots=True)
@@ -40,6 +48,8 @@ class Story:
 
     incidents: list[Incident] = field(default_factory=list)
     _open: dict[str, Incident] = field(default_factory=dict)
+    _sorts_since_ns: int | None = None
+    _has_sorted: bool = False  # since the machine was last started
 
     def hear(self, what: EventKind, at_ns: int, detail: dict[str, Json]) -> None:
         match what:
@@ -53,15 +63,27 @@ class Story:
                 pass
 
     def _moved(self, state: str, reason: str, at_ns: int) -> None:
-        if state not in _STANDSTILLS:
-            self._end("standstill", at_ns)
+        self._note_sorting(state, at_ns)
+        standing = self._open.get(_STANDSTILL)
+        if standing is not None and state in _STANDSTILLS and reason == standing.reason:
+            standing.what = state  # holding has become held: the same standstill
             return
-        standing = self._open.get("standstill")
-        if standing is None:
-            self._begin("standstill", reason, at_ns)
-            self._open["standstill"].what = state
-        else:  # holding has become held: the same standstill
-            standing.what = state
+        self._end(_STANDSTILL, at_ns)
+        if state not in _STANDSTILLS or reason.startswith(_BY_ORDER) or (state == _WAITS and not self._has_sorted):
+            return
+        self._begin(_STANDSTILL, reason, at_ns)
+        self._open[_STANDSTILL].what = state
+
+    def _note_sorting(self, state: str, at_ns: int) -> None:
+        since_ns = self._sorts_since_ns
+        if since_ns is not None and at_ns - since_ns >= HAS_SORTED_NS:
+            self._has_sorted = True
+        if state not in _GOES_ON:
+            self._has_sorted = False
+        if state != _SORTS:
+            self._sorts_since_ns = None
+        elif since_ns is None:
+            self._sorts_since_ns = at_ns
 
     def _begin(self, key: str, reason: str, at_ns: int) -> None:
         if key not in self._open:
