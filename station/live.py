@@ -8,6 +8,7 @@
 No thread here times an edge: the device does. Knows no stage's work; the loop itself is `pipeline.SortLoop.step`.
 """
 
+import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class LiveRun:
     def begin(self, loop: SortLoop, spotters: Mapping[str, FrameSpotter]) -> None:
         """Everything is there: look, decide, and start the machine."""
         self._loop = loop
+        # All that was loaded so far is here to stay. The collector would look through it now and then, for 300 ms in which
+        # no thread of ours runs: longer than a lease.
+        gc.collect()
+        gc.freeze()
         self._recording.start()
         for camera_id, camera in self._cameras.items():
             camera.spotter = spotters[camera_id]
@@ -170,6 +175,7 @@ class LiveRun:
 
         Observing only, there is nothing to stop: what is still open is `unconfirmed(run_ended)`.
         """
+        gc.unfreeze()
         if self._sorting is not None and self._sorting.alive and self.controller is not None:
             self.command(Command.STOP, "end of the run")
             self.wait_for(lambda: self.loop.machine.state in (State.STOPPED, State.ABORTED), 2.0)
