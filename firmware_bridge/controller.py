@@ -33,6 +33,9 @@ class Controller(Protocol):
     def stop(self) -> None:
         """Outputs off at once."""
 
+    def clear_fault(self) -> None:
+        """The operator has looked: forget latched faults. What is still wrong is found again."""
+
     def set_permit(self, wanted: bool) -> None:
         """Ask for line_permit (feeder may run) while armed; it drops by itself with the lease."""
 

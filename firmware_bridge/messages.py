@@ -145,6 +145,9 @@ class EncoderSilent:
     at_ns: int
 
 
+ESTOP_PIN = 0
+
+
 @dataclass(frozen=True, slots=True)
 class InputChanged:
     pin: int  # 0 E-stop (level 1: pressed), 1 belt running, 2 photo-eye, others as wired

@@ -124,6 +124,9 @@ class RelayBoard:
             self._session.disarm(DisarmReason.STOP, self._now_ns)
             self._speak()
 
+    def clear_fault(self) -> None:
+        """It latches none."""
+
     def set_permit(self, wanted: bool) -> None:
         with self._lock:
             self._session.want_permit = wanted

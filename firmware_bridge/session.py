@@ -34,6 +34,7 @@ RETRY_BAD_LINE_NS = 4 * MS
 BAD_LINE = 0.2  # from this share of unanswered sends on, bytes are lost rather than late
 BACKLOG_BYTES = 512  # above this no command is repeated: the line is the bottleneck, not the peer
 MAX_BELT_ACCEL_MM_S2 = 10_000.0
+_LATCHED = {5: DisarmReason.FAULT, 6: DisarmReason.ESTOP}  # errors of ARM that waiting does not mend
 
 
 class Session(Conversation):
@@ -296,6 +297,8 @@ class Session(Conversation):
             return
         if error:
             self._forget_arming()
+            if error in _LATCHED:
+                self._replies.append(Disarmed(_LATCHED[error], now_ns))
             self._say(now_ns, f"the device refuses to be armed: {error_text(error)}")
         else:
             self._go(Input.ARMED, now_ns, "armed")

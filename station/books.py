@@ -8,7 +8,16 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from firmware_bridge.messages import Disarmed, EncoderSilent, LinkChanged, Reply
+from firmware_bridge.messages import (
+    ESTOP_PIN,
+    DeviceFault,
+    Disarmed,
+    EncoderSilent,
+    FaultRaised,
+    InputChanged,
+    LinkChanged,
+    Reply,
+)
 from station.bins import landed_in
 from station.crop_choice import CropChoice
 from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
@@ -61,6 +70,11 @@ class Books:
                     self.event(EventKind.DISARMED, at_ns, reason=reason.name.lower())
                 case EncoderSilent(silent_ms=silent_ms, at_ns=at_ns):
                     self.event(EventKind.ENCODER_SILENT, at_ns, silent_ms=silent_ms)
+                case FaultRaised(fault=fault, gate=gate, at_ns=at_ns):
+                    of_gate = gate if fault is DeviceFault.OUTPUT_DIFFERS else None
+                    self.event(EventKind.CONTROLLER_FAULT, at_ns, fault=(fault.name or "unknown").lower(), gate=of_gate)
+                case InputChanged(pin=pin, level=level, at_ns=at_ns) if pin == ESTOP_PIN:
+                    self.event(EventKind.ESTOP, at_ns, pressed=level)
 
     def stepped(self, result: StepResult) -> None:
         self.births += len(result.births)

@@ -18,6 +18,8 @@ class EventKind(Enum):
     OPERATOR = "operator"  # someone pressed something: who, what
     LINK = "link"
     DISARMED = "disarmed"
+    CONTROLLER_FAULT = "controller_fault"  # found by the device and latched in it: encoder silent, output differs
+    ESTOP = "estop"  # its wire, as the controller sees it: pressed, released
     CAMERA_LOST = "camera_lost"
     CAMERA_BACK = "camera_back"
     ENCODER_SILENT = "encoder_silent"

@@ -307,6 +307,8 @@ def tell(controller: Controller, result: StepResult, now_ns: int) -> None:
         controller.disarm()
     elif result.actions.arm:
         controller.arm()
+    if result.actions.clear_fault:
+        controller.clear_fault()
     controller.set_permit(result.actions.permit)
     controller.renew_lease(result.lease_counter)
     for command in result.commands:

@@ -8,7 +8,7 @@ What is not in the table changes nothing. Knows nothing of pictures, ports or th
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from firmware_bridge.messages import LinkState
+from firmware_bridge.messages import DisarmReason, LinkState
 
 HEALTHY_BEFORE_REARM_NS = 1_000_000_000
 ARM_REPEAT_NS = 200_000_000
@@ -81,6 +81,12 @@ NEXT: dict[tuple[State, Command | Cause], State] = {
 
 MAY_ARM = frozenset({S.EXECUTE})
 STAYS_ARMED = frozenset({S.EXECUTE, S.SUSPENDED, S.HOLDING, S.HELD, S.UNHOLDING})
+# What the controller found by itself, in the operator's words. Neither ends by itself: CLEAR, RESET and START lead back.
+CONTROLLER_FAULTS = {
+    DisarmReason.ESTOP: "the E-stop is or was pressed: release it, then CLEAR",
+    DisarmReason.FAULT: "the controller found a fault (events name it): encoder, or a gate's output; mend it, then CLEAR",
+    DisarmReason.OUTPUT: "the relay board refuses to switch: check it, then CLEAR",
+}
 DECIDES_TO_FIRE = frozenset({S.EXECUTE, S.SUSPENDED, S.HOLDING, S.HELD})
 PERMITS_FEED = frozenset({S.EXECUTE})
 
@@ -96,7 +102,7 @@ class Conditions:
     belt_stands: bool = False
     model_trouble: str | None = None  # recognition fails at this moment
     recorder_full: bool = False  # the disk is away or too slow: no room to account for further items
-    fault: str | None = None  # queue overflow, a thread that failed: words for the operator
+    fault: str | None = None  # queue overflow, a thread that failed, what the controller found: words for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class Actions:
     disarm: bool = False
     stop: bool = False
     permit: bool = False
+    clear_fault: bool = False  # what the controller has latched; it may find it again
 
 
 class Machine:
@@ -209,7 +216,7 @@ class Machine:
         if conditions.link in (LinkState.CLOSED, LinkState.LOST, LinkState.GREETING):
             return "the controller does not answer: check cable and power"
         if self._was_armed:
-            return "the controller disarmed itself (no lease from this computer, or its E-stop input)"
+            return "the controller disarmed itself (no lease from this computer)"
         if conditions.link is not LinkState.READY:
             return f"controller {conditions.link.value}"
         return None
@@ -231,7 +238,7 @@ class Machine:
         if self.state in (State.STOPPING, State.ABORTING):
             return Actions(stop=True)
         if self.state not in STAYS_ARMED:
-            return Actions(disarm=conditions.link is LinkState.ARMED)
+            return Actions(disarm=conditions.link is LinkState.ARMED, clear_fault=self.state is State.CLEARING)
         arm = False
         if self.state in MAY_ARM and conditions.link is LinkState.READY:
             last = self._asked_to_arm_ns

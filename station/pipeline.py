@@ -8,13 +8,13 @@ in each camera's thread); the caller submits the commands and reports when it di
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from firmware_bridge.messages import DivertCommand, LinkChanged, LinkState, Reply
+from firmware_bridge.messages import Disarmed, DivertCommand, LinkChanged, LinkState, Reply
 from station.clock import Clock
 from station.config import StationConfig
 from station.datatypes import Decision, ItemRecord, OutcomeKind, OutcomeReason, Track
 from station.deciding import Deciding, Permission, decisions_of
 from station.items import Items
-from station.machine import Actions, Command, Conditions, Machine
+from station.machine import CONTROLLER_FAULTS, Actions, Command, Conditions, Machine
 from station.perception import Eye, Perception, Recogniser
 from station.sorting.ledger import Ledger
 from station.tracking.spotter import Spotted
@@ -64,6 +64,7 @@ class SortLoop:
         self._deciding = Deciding(config, self._items, clock)
         self._lease_counter = 0
         self._restarted = False  # the controller, since the last step
+        self._found: str | None = None  # a fault by the controller, since the last step
         self.machine = machine
 
     def step(self, now_ns: int, spotted: Sequence[Spotted], replies: Sequence[Reply], controls: Controls) -> StepResult:
@@ -135,6 +136,8 @@ class SortLoop:
     def _hear(self, replies: Sequence[Reply], now_ns: int) -> list[ItemRecord]:
         records = self._deciding.hear(replies)
         self._restarted = any(isinstance(reply, LinkChanged) and reply.new_boot for reply in replies)
+        reasons = (reply.reason for reply in replies if isinstance(reply, Disarmed))
+        self._found = next((CONTROLLER_FAULTS[reason] for reason in reasons if reason in CONTROLLER_FAULTS), None)
         if self._restarted:
             self._perception.begin_epoch()
             records += self._deciding.cancel_all(OutcomeReason.LINK, now_ns)
@@ -151,7 +154,7 @@ class SortLoop:
             camera_words=controls.camera_words,
             restarted=self._restarted,
             belt_stands=seen.belt_stands,
-            fault=controls.fault,
+            fault=controls.fault or self._found,
             recorder_full=controls.recorder_full,
             model_trouble=seen.model_trouble(now_ns),
         )

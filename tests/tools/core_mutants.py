@@ -24,10 +24,14 @@ HEADERS: Final = {
     ),
     "string.h": "",
 }
+REACHED: Final = 1
+ACTED: Final = 3
+"""What sc_reached says of a mutant; acted: for the values it met it made a difference."""
 PRELUDE: Final = """{includes}
 extern int sc_mutant;
 extern unsigned char sc_reached[];
-static inline int M(int n) {{ sc_reached[n] = 1; return n == sc_mutant; }}
+static inline int M(int n) {{ sc_reached[n] = {acted}; return n == sc_mutant; }}
+static inline int D(int n, int acts) {{ sc_reached[n] |= acts ? {acted} : {reached}; return n == sc_mutant; }}
 """
 
 
@@ -63,7 +67,7 @@ def constants_of(tree: Node) -> dict[str, int]:
 def mutated(source: Path, tree: Node, numbering: Numbering) -> str:
     includes = "\n".join(re.findall(r"^#include .*", source.read_text(), re.M))
     printer = Mutator(source.name, numbering, constants_of(tree))
-    parts = [PRELUDE.format(includes=includes)]
+    parts = [PRELUDE.format(includes=includes, reached=REACHED, acted=ACTED)]
     for node in tree.ext:
         if node.coord is not None and Path(node.coord.file).name == source.name:
             end = "" if isinstance(node, c_ast.FuncDef) else ";"
@@ -96,7 +100,7 @@ def build(firmware: Path, out: Path) -> tuple[Path, list[Mutant]]:
 
 
 def _compiler(firmware: Path) -> list[str]:
-    return ["gcc", "-std=gnu11", "-w", "-fPIC", "-DSC_FIRMWARE_HASH=1u", f"-I{firmware / 'core'}"]
+    return ["gcc", "-std=gnu11", "-w", "-fPIC", "-fwrapv", "-DSC_FIRMWARE_HASH=1u", f"-I{firmware / 'core'}"]
 
 
 def _refused(firmware: Path, out: Path, sources: list[Path], numbering: Numbering) -> set[str]:

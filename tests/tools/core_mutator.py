@@ -61,14 +61,16 @@ class Numbering:
         self.mutants.clear()
         self._seen.clear()
 
-    def take(self, file: str, function: str, was: str, becomes: str) -> str | None:
+    def take(self, file: str, function: str, was: str, becomes: str, acts: str | None) -> str | None:
+        """C that asks whether this mutant is chosen. `acts`: C for whether it makes a difference here; None: always."""
         change = (file, function, " ".join(was.split()), " ".join(becomes.split()))
         nth = self._seen[change] = self._seen.get(change, 0) + 1
         mutant = Mutant(len(self.mutants), *change, nth)
         if mutant.key in self.refused:
             return None
         self.mutants.append(mutant)
-        return f"\n/*@{mutant.number}*/ M({mutant.number})"
+        asked = f"M({mutant.number})" if acts is None else f"D({mutant.number}, {acts})"
+        return f"\n/*@{mutant.number}*/ {asked}"
 
 
 class Mutator(CGenerator):
@@ -80,10 +82,10 @@ class Mutator(CGenerator):
         self._function = ""
         self._temporaries = 0
 
-    def _take(self, was: Node | str, becomes: str) -> str | None:
+    def _take(self, was: Node, becomes: str, acts: str | None = None) -> str | None:
         if not self._function:
             return None
-        return self._numbering.take(self._file, self._function, was if isinstance(was, str) else text(was), becomes)
+        return self._numbering.take(self._file, self._function, text(was), becomes, acts)
 
     def _plain(self, node: Node) -> str:
         function, self._function = self._function, ""
@@ -136,7 +138,8 @@ class Mutator(CGenerator):
         a, b = f"a{self._temporaries}_", f"b{self._temporaries}_"
         arms = ""
         for op in SWAPS[n.op]:
-            choice = self._take(n, f"{text(n.left)} {op} {text(n.right)}")
+            acts = f"({a} {op} {b}) != ({a} {n.op} {b})"
+            choice = self._take(n, f"{text(n.left)} {op} {text(n.right)}", acts)
             arms += f"{choice} ? ({a} {op} {b}) : " if choice else ""
         if not arms:
             return f"({left} {n.op} {right})"

@@ -1,17 +1,19 @@
 """Mutation testing of the firmware core: does some test fail for every small change to core/*.c?
 
-    python -m tests.tools.mutants [--share 1.0] [--seed 1] [--workers 2] [--list FILE]
+    python -m tests.tools.mutants [--share 1.0] [--seed 1] [--only REGEX] [--workers 2] [--list FILE] [--record]
 
-All mutants are in one library (see core_mutants.py). Each worker collects the tests once, notes which tests reach which mutant,
-and forks a child per mutant that runs just these, the best killers first, until one fails. A crash or a hang is a kill too.
-Survivors must be listed with a reason in firmware_bridge/firmware/survivors.toml; exit 1 when one is not.
-One JSON object on stdout; the unlisted survivors on stderr. Needs gcc, pycparser.
+All mutants are in one library (see core_mutants.py). Each worker collects the tests once, notes in which tests which mutant
+is reached with values for which it acts otherwise, and forks a child per mutant that runs just these, the best killers first,
+until one fails. A crash or a hang is a kill too. A mutant that acts otherwise in no test has survived without a run: `idle`.
+Survivors must be listed with a reason in firmware_bridge/firmware/survivors.toml; exit 1 when one is not, or is only listed
+as not examined. One JSON object on stdout; the survivors without a reason on stderr. Needs gcc, pycparser.
 """
 
 import argparse
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,15 +35,21 @@ ROOT = FIRMWARE.parent.parent
 IGNORED = ("process", "avr", "qemu")  # they run other programs
 TESTS = ["tests/unit/firmware", *(f"--ignore=tests/unit/firmware/test_{name}.py" for name in IGNORED)]
 PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=no", "-o", "addopts=--import-mode=importlib", "-o", "timeout=0"]
-NOT_REACHED, SURVIVED, KILLED, HUNG = "not_reached", "survived", "killed", "hung"
+KILLED, HUNG = "killed", "hung"
+SURVIVED, IDLE, NOT_REACHED = "survived", "idle", "not_reached"
 NOT_EXAMINED = "not examined yet"
+ACTED = 3  # what sc_reached says of a mutant that was reached and made a difference there
 LENGTHY_S, FEW = 0.03, 4
+HEADER = """\
+# Mutants of core/*.c that no test kills, and why that is right; `make mutants` fails for any other. A key names file, function,
+# what it was, what it becomes, and which of several such places.
+"""
 PATIENCE_S = 2.0  # of processor time for one test; the longest needs a tenth of it
 
 
 @dataclass
 class Seen:
-    """One test: which mutants it reaches, how long it takes, how many it has killed."""
+    """One test: which mutants it reaches, and with effect; how long it takes, how many it has killed."""
 
     item: pytest.Item
     reaches: bytes
@@ -80,9 +88,9 @@ class MutantRun:
         return Seen(item, bytes(self._reached), time.process_time() - began)
 
     def _judge(self, number: int, seen: list[Seen]) -> str:
-        concerned = [test for test in seen if test.reaches[number]]
+        concerned = [test for test in seen if test.reaches[number] == ACTED]
         if not concerned:
-            return NOT_REACHED
+            return IDLE if any(test.reaches[number] for test in seen) else NOT_REACHED
         concerned.sort(key=lambda test: (-test.kills, test.took_s))
         reading, writing = os.pipe()
         child = os.fork()
@@ -163,23 +171,31 @@ def listed(path: Path) -> dict[str, str]:
     return {key: group["because"] for group in groups for key in group["mutants"]}
 
 
-def record(path: Path, keys: list[str]) -> None:
-    """A group of its own at the end, to be looked into; a run after this one only fails for new survivors."""
-    if not keys:
-        return
-    lines = "".join(f"    {json.dumps(key)},\n" for key in keys)
-    with path.open("a") as out:
-        out.write(f'\n[[survivor]]\nbecause = "{NOT_EXAMINED}"\nmutants = [\n{lines}]\n')
+def record(path: Path, new: list[str], gone: set[str]) -> None:
+    """Writes the list anew: without those that are gone, with the new ones at the end as not examined."""
+    reasons = {key: because for key, because in listed(path).items() if key not in gone}
+    reasons |= dict.fromkeys(new, NOT_EXAMINED)
+    groups: dict[str, list[str]] = {}
+    for key, because in reasons.items():
+        groups.setdefault(because, []).append(key)
+    groups[NOT_EXAMINED] = sorted(groups.pop(NOT_EXAMINED, []))
+    with path.open("w") as out:
+        out.write(HEADER)
+        for because, keys in groups.items():
+            lines = "".join(f"    {json.dumps(key)},\n" for key in keys)
+            if keys:
+                out.write(f"\n[[survivor]]\nbecause = {json.dumps(because)}\nmutants = [\n{lines}]\n")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=re.compile, default=re.compile(""), help="those whose key matches")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--list", type=Path, default=LISTED, help="justified survivors")
     parser.add_argument(
-        "--record", action="store_true", help="list the survivors that are not listed as not examined yet"
+        "--record", action="store_true", help="list the others as not examined yet, and drop what is killed now"
     )
     parser.add_argument("--work", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -189,33 +205,38 @@ def main() -> int:
 
     began = time.monotonic()
     library, mutants = build(FIRMWARE, OUT)
-    numbers = Random(options.seed).sample(range(len(mutants)), round(options.share * len(mutants)))
+    drawn = Random(options.seed).sample(range(len(mutants)), round(options.share * len(mutants)))
+    numbers = [n for n in drawn if options.only.search(mutants[n].key)]
     verdicts = run_workers(numbers, library, len(mutants), options.workers)
-    alive = {mutants[n].key: verdict for n, verdict in sorted(verdicts.items()) if verdict in (SURVIVED, NOT_REACHED)}
-    known = listed(options.list)
+    said, open_cases, gone = judged({m.key: verdicts.get(m.number) for m in mutants}, listed(options.list))
     if options.record:
-        record(options.list, [key for key in alive if key not in known])
-    unlisted = {key: verdict for key, verdict in alive.items() if key not in known}
-    dead_keys = {mutants[n].key for n in verdicts} - alive.keys()
-    stale = sorted(key for key in known if key in dead_keys or key not in {m.key for m in mutants})
-    for key, verdict in unlisted.items():
+        record(options.list, list(open_cases), gone)
+    for key, verdict in open_cases.items():
         print(f"{verdict:12} {key}", file=sys.stderr)
-    counts = {verdict: list(verdicts.values()).count(verdict) for verdict in (KILLED, HUNG, SURVIVED, NOT_REACHED)}
+    print(json.dumps(said | {"seconds": round(time.monotonic() - began, 1)}))
+    return 1 if open_cases else 0
+
+
+def judged(verdicts: dict[str, str | None], known: dict[str, str]) -> tuple[dict[str, Any], dict[str, str], set[str]]:
+    """What is said of a run; the survivors without a reason; what is listed but was killed or is no mutant any more."""
+    run = {key: verdict for key, verdict in verdicts.items() if verdict is not None}
+    counts = {name: list(run.values()).count(name) for name in (KILLED, HUNG, SURVIVED, IDLE, NOT_REACHED)}
+    alive = {key: verdict for key, verdict in run.items() if verdict not in (KILLED, HUNG)}
+    justified = {key for key in alive if known.get(key, NOT_EXAMINED) != NOT_EXAMINED}
+    gone = {key for key in known if key not in verdicts or (key in run and key not in alive)}
     dead = counts[KILLED] + counts[HUNG]
     said = {
-        "schema": "bridge.mutants/1",
-        "mutants": len(mutants),
-        "run": len(numbers),
+        "schema": "bridge.mutants/2",
+        "mutants": len(verdicts),
+        "run": len(run),
         **counts,
-        "score": round(dead / max(len(numbers), 1), 4),
-        "listed": len(alive) - len(unlisted),
-        "listed_but_not_examined": sum(known.get(key) == NOT_EXAMINED for key in alive),
-        "unlisted": len(unlisted),
-        "no_longer_alive": stale,
-        "seconds": round(time.monotonic() - began, 1),
+        "score": round(dead / max(len(run), 1), 4),
+        "justified": len(justified),
+        "not_examined": sum(known.get(key) == NOT_EXAMINED for key in alive),
+        "unlisted": len(alive.keys() - known.keys()),
+        "no_longer_alive": sorted(gone),
     }
-    print(json.dumps(said))
-    return 1 if unlisted else 0
+    return said, {key: verdict for key, verdict in alive.items() if key not in justified}, gone
 
 
 if __name__ == "__main__":

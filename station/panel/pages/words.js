@@ -22,7 +22,8 @@ export const OUTCOMES = {
 // What each event is called, and whether somebody should have looked.
 export const EVENTS = {
   run_started: ["Run started"], run_ended: ["Run ended"], run_closed: ["Interrupted run closed"], state: ["State"],
-  operator: ["Operator"], link: ["Controller"], disarmed: ["Controller disarmed", true], camera_lost: ["Camera lost", true],
+  operator: ["Operator"], link: ["Controller"], disarmed: ["Controller disarmed", true],
+  controller_fault: ["Controller found a fault", true], estop: ["E-stop", true], camera_lost: ["Camera lost", true],
   camera_back: ["Camera back"], encoder_silent: ["Encoder silent", true], belt: ["Belt"], model: ["Model"],
   alarm_raised: ["Alarm", true], alarm_acknowledged: ["Alarm acknowledged"], alarm_cleared: ["Alarm gone"], bins: ["Bins"],
   item_missed: ["Item missed", true], item_unconfirmed: ["Item unconfirmed", true], overflow: ["Overflow", true],
