@@ -143,9 +143,12 @@ class RelaySession:
     # ---- asking
 
     def _begin(self) -> None:
-        known = self._settings.watchdog_register is not None
-        self._setup = [Ask.RELAYS, Ask.PROGRAM, Ask.CHECK] if known else [Ask.RELAYS]
+        self._setup = self._whole_setup()
         self.written, self._missed, self._watchdog_holds, self._not_before_ns = None, 0, False, 0
+
+    def _whole_setup(self) -> list[Ask]:
+        known = self._settings.watchdog_register is not None
+        return [Ask.RELAYS, Ask.PROGRAM, Ask.CHECK] if known else [Ask.RELAYS]
 
     def _next(self, now_ns: int) -> Ask | None:
         if self._setup:
@@ -194,6 +197,7 @@ class RelaySession:
     def _answered(self, answer: Answer, now_ns: int) -> None:
         if self._asked is Ask.RELAYS:
             if answer.error is not None:
+                self._setup = self._setup or self._whole_setup()  # trusted again from its first greeting on
                 self._refuse(now_ns, f"the board refuses to switch its relays (Modbus exception {answer.error})")
                 return
             self.written, self._fed_ns = self._writing, self._image_ns

@@ -72,6 +72,8 @@ KINDS = (
               on_delay_s=0.5),
     AlarmKind("controller_restarted", Priority.CRITICAL, "Controller has restarted",
               "What it was to fire is lost; those items are counted as missed. Check its power supply and the valves' wiring."),
+    AlarmKind("controller_fault", Priority.CRITICAL, "Controller found a fault and shut the gates",
+              "Check the encoder (silent), or the wiring of the gate that the events name. Then CLEAR, RESET and START."),
     AlarmKind("model_fails", Priority.CRITICAL, "Recognition fails",
               "Nothing is decided until it works; it is tried every second. Run `station doctor`, then restart the station."),
     AlarmKind("station_fault", Priority.CRITICAL, "Station fault",

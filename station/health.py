@@ -24,6 +24,7 @@ class Condition(Enum):
     CAMERA_LOST = "camera_lost"
     MODEL_FAILS = "model_fails"
     CONTROLLER_RESTARTED = "controller_restarted"
+    CONTROLLER_FAULT = "controller_fault"
     NOT_ARMED = "not_armed"
     JAM = "jam"
     FRAME_RATE_LOW = "frame_rate_low"
@@ -81,6 +82,7 @@ class Reading:
     sync_bound_us: int | None = None
     restarted: bool = False  # the controller is a new boot since a moment ago
     model_trouble: str | None = None
+    controller_faults: tuple[str, ...] = ()  # latched in the device
     encoder_silent: bool = False
     unarmed_ns: int = 0  # for how long the machine has wanted an armed controller in vain
     jammed: tuple[int, ...] = ()  # items that stand still on the moving belt
@@ -181,6 +183,8 @@ class Health:
             yield Condition.CLOCK_BOUND_WIDE, f"{bound}, limit {self._limits.sync_bound_us} us"
         if now.restarted:
             yield Condition.CONTROLLER_RESTARTED, ""
+        if now.controller_faults:
+            yield Condition.CONTROLLER_FAULT, ", ".join(name.replace("_", " ") for name in now.controller_faults)
         if now.encoder_silent:
             yield Condition.ENCODER_SILENT, ""
         if now.unarmed_ns > self._limits.unarmed_s * SECOND_NS:

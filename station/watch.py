@@ -113,6 +113,7 @@ class Watch:
             link=status.state if status is not None else None,
             sync_bound_us=status.sync_bound_us if status is not None else None,
             restarted=self._restarted(status, now_ns),
+            controller_faults=status.faults if status is not None else (),
             model_trouble=run.loop.model_trouble(now_ns),
             encoder_silent=self._encoder_silent(status, now_ns),
             unarmed_ns=run.loop.machine.unarmed_ns(now_ns),

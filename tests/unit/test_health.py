@@ -93,6 +93,9 @@ def outcomes(per_minute: dict[tuple[OutcomeKind, OutcomeReason], float]) -> Call
         pytest.param(outcomes({EJECTED: 10, NEIGHBOUR: 9}), 60, set(), id="nine missed are too few to say"),
         pytest.param(outcomes({DRY: 400, STOPPED: 90}), 60, set(), id="missed on purpose"),
         pytest.param(lambda s: good(s, encoder_silent=True), 1, {Condition.ENCODER_SILENT}, id="encoder"),
+        pytest.param(
+            lambda s: good(s, controller_faults=("output_differs",)), 1, {Condition.CONTROLLER_FAULT}, id="found"
+        ),
         pytest.param(outcomes({EJECTED: 500, LATE: 10}), 60, {Condition.DIVERTS_LATE}, id="2 % late"),
         pytest.param(outcomes({EJECTED: 2000, LATE: 10}), 60, set(), id="0.5 % late"),
         pytest.param(outcomes({EJECTED: 20, LATE: 2}), 60, set(), id="two late are too few to say"),

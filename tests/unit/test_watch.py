@@ -40,6 +40,7 @@ class FakeRun:
     trouble: str | None = None
     count: object | None = 12.0
     link: LinkState = LinkState.ARMED
+    faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.by_reason: Counter[tuple[OutcomeKind, OutcomeReason]] = Counter()
@@ -56,7 +57,7 @@ class FakeRun:
             machine=SimpleNamespace(unarmed_ns=lambda now_ns: self.unarmed_ns),
         )
         self.controller = SimpleNamespace(
-            status=lambda: SimpleNamespace(state=self.link, sync_bound_us=60, boot_id=1),
+            status=lambda: SimpleNamespace(state=self.link, sync_bound_us=60, boot_id=1, faults=self.faults),
             capabilities=lambda: SimpleNamespace(has_count=True),
             count_at=lambda ns: self.count,
         )
@@ -104,6 +105,7 @@ def test_a_healthy_station_has_an_empty_list() -> None:
         ("jam", {"jammed": (4,)}),
         ("not_armed", {"unarmed_ns": 5_000_000_000}),
         ("encoder_silent", {"count": None}),
+        ("controller_fault", {"faults": ("output_differs",)}),
         ("link_lost", {"link": LinkState.LOST}),
     ],
 )

@@ -50,6 +50,7 @@ class FakeBoard:
     latency_ns: int = 10 * MS
     lose: int = 0  # the next requests are done but not answered
     deaf: bool = False
+    busy: bool = False  # refuses to switch
     plugged: bool = True
     forgets: bool = False  # takes the watchdog's time and keeps another
     opens: int = 0
@@ -103,6 +104,8 @@ class FakeBoard:
 
     def _do(self, request: ModbusPDU) -> ModbusPDU:
         match request:
+            case WriteMultipleCoilsRequest() if self.busy:
+                return ExceptionResponse(request.function_code, ExcCodes.DEVICE_BUSY, device_id=1)
             case WriteMultipleCoilsRequest():
                 self._switch(request.address, request.bits[: request.count])
                 return WriteMultipleCoilsResponse(address=request.address, count=request.count, dev_id=1)

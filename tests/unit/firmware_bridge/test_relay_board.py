@@ -119,6 +119,21 @@ def test_what_it_cannot_do_is_refused(command: object, refusal: Refusal) -> None
     assert bench.controller.status().nacks == {refusal.name.lower(): 1}
 
 
+def test_a_board_that_refuses_to_switch_is_disarmed_and_greeted_anew_when_it_takes_writes_again() -> None:
+    bench = armed()
+    bench.rearm, bench.board.busy = False, True
+    waiting = bench.submit(lead_ms=900)
+    bench.run(1.0)
+    assert [reply.reason for reply in bench.heard if isinstance(reply, Disarmed)] == [DisarmReason.OUTPUT]
+    assert isinstance(bench.finals[waiting], NotFired)
+    assert bench.state() is LinkState.SYNCING
+    assert "refuses to switch" in bench.said()
+    bench.board.busy, bench.board.registers[WATCHDOG] = False, 0
+    bench.run(1.0)
+    assert bench.state() is LinkState.READY
+    assert bench.board.registers[WATCHDOG] == 250, "its watchdog is programmed again"
+
+
 def test_windows_too_close_are_refused_and_windows_that_touch_join() -> None:
     bench = armed()
     bench.submit(lead_ms=300, hold_ms=200)  # relay on 250 .. 470
