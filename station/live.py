@@ -16,7 +16,7 @@ from typing import Protocol
 
 from firmware_bridge.controller import Controller
 from firmware_bridge.link import WAIT_S as LINK_WAIT_S
-from firmware_bridge.messages import LinkState, LinkStatus, Reply
+from firmware_bridge.messages import LinkChanged, LinkState, LinkStatus, Reply
 from station.books import Books
 from station.camera_thread import CameraNews, CameraThread, Caught, FrameSpotter
 from station.capture.camera import Camera, CameraInfo
@@ -61,6 +61,7 @@ class LiveRun:
         self.controller = controller
         self.scene: Latest[Scene] = Latest()
         self.crash: tuple[str, BaseException] | None = None
+        self._link_said = ""  # last, in words: why it is not ready
         self._cameras: dict[str, CameraThread] = {}
         self._replies: Bounded[Reply] = Bounded("replies", REPLIES_HELD)
         self._commands: Bounded[tuple[Command, str]] = Bounded("operator commands", 64)
@@ -95,7 +96,7 @@ class LiveRun:
         status = self.controller.status()
         self._linking.stop()
         self.controller.close()
-        raise ControllerError(_no_link(status))
+        raise ControllerError(_no_link(status, self._link_said))
 
     def begin(self, loop: SortLoop, spotters: Mapping[str, FrameSpotter]) -> None:
         """Everything is there: look, decide, and start the machine."""
@@ -203,6 +204,8 @@ class LiveRun:
         assert self.controller is not None
         self.controller.wait(LINK_WAIT_S)
         for reply in self.controller.poll(self.clock.now_ns()):
+            if isinstance(reply, LinkChanged) and reply.detail:
+                self._link_said = reply.detail
             self._replies.put(reply)
 
     def _turn(self) -> None:
@@ -309,8 +312,9 @@ def status_line(live: LiveRun) -> str:
     )
 
 
-def _no_link(status: LinkStatus) -> str:
+def _no_link(status: LinkStatus, said: str) -> str:
+    why = f"{said}. " if said else "Check cable, power and firmware. "
     return (
-        f"{status.port}: the controller is not ready ({status.state.value}). Check cable, power and firmware; "
-        "`station ports ping` shows what it says. `--dry-run` runs without it."
+        f"{status.port}: the controller is not ready ({status.state.value}). {why}"
+        "`station ports ping` measures the link; `--dry-run` runs without it."
     )

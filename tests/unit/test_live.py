@@ -1,11 +1,16 @@
 """The station's threads, started and ended without a camera and without a controller."""
 
 import gc
+import os
 
-from station.app import build_loop
+import pytest
+
+from firmware_bridge.serial_port import PortSettings, SerialTransport
+from station.app import build_loop, open_serial_controller
 from station.books import Books
 from station.clock import SystemClock
 from station.config import builtin_config
+from station.errors import ControllerError
 from station.live import LiveRun
 from station.machine import State
 from station.record.recorder import Recorder
@@ -23,3 +28,21 @@ def test_the_collector_leaves_what_was_loaded_before_the_line_runs_alone_until_i
     finally:
         run.finish()
     assert gc.get_freeze_count() == 0
+
+
+def test_a_port_that_another_station_holds_is_said_to_be_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("station.live.LINK_START_NS", 300_000_000)
+    master, slave = os.openpty()
+    port = os.ttyname(slave)
+    holder = SerialTransport(port, PortSettings())
+    holder.open()
+    run = LiveRun(SystemClock(), Books(Recorder([]), 0), open_serial_controller(builtin_config("virtual"), port))
+    try:
+        with pytest.raises(ControllerError, match="in use by another program") as refused:
+            run.open_link()
+    finally:
+        holder.close()
+        os.close(master)
+        os.close(slave)
+    assert str(refused.value).startswith(f"{port}: the controller is not ready")
+    assert refused.value.exit_code == 4
