@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU, ReadHoldingRegistersRequest
-from pymodbus.pdu.bit_message import WriteMultipleCoilsRequest
+from pymodbus.pdu.bit_message import ReadCoilsRequest, WriteMultipleCoilsRequest
 from pymodbus.pdu.register_message import WriteSingleRegisterRequest
 
 BITS_PER_CHAR = 11
@@ -20,6 +20,7 @@ SHORTEST_GAP_NS = 1_750_000  # 3.5 characters, and never less than this (Modbus 
 @dataclass(frozen=True, slots=True)
 class Answer:
     registers: tuple[int, ...] = ()
+    bits: tuple[bool, ...] = ()  # eight to a byte: more than were asked for
     error: int | None = None  # the board's exception code
 
 
@@ -49,6 +50,9 @@ class Master:
 
     def write_coils(self, first: int, bits: list[bool], now_ns: int) -> None:
         self._ask(WriteMultipleCoilsRequest(address=first, bits=bits, dev_id=self._device_id), now_ns)
+
+    def read_coils(self, first: int, count: int, now_ns: int) -> None:
+        self._ask(ReadCoilsRequest(address=first, count=count, dev_id=self._device_id), now_ns)
 
     def write_register(self, address: int, value: int, now_ns: int) -> None:
         self._ask(WriteSingleRegisterRequest(address=address, registers=[value], dev_id=self._device_id), now_ns)
@@ -80,7 +84,7 @@ class Master:
         self.round_trip_ns = took_ns if self.round_trip_ns is None else (7 * self.round_trip_ns + took_ns) // 8
         if isinstance(heard, ExceptionResponse):
             return Answer(error=heard.exception_code)
-        return Answer(tuple(heard.registers))
+        return Answer(tuple(heard.registers), tuple(heard.bits))
 
     def _answers(self, heard: ModbusPDU) -> bool:
         asked = self._asked
@@ -91,6 +95,8 @@ class Master:
             return False
         if isinstance(asked, ReadHoldingRegistersRequest):
             return len(heard.registers) == 1
+        if isinstance(asked, ReadCoilsRequest):
+            return len(heard.bits) >= asked.count  # some boards answer with all they have
         if isinstance(asked, WriteSingleRegisterRequest):
             return heard.address == asked.address and list(heard.registers) == list(asked.registers)
         return heard.address == asked.address and heard.count == asked.count

@@ -1,6 +1,7 @@
 """What crossed the wire, on disk: one JSON line per chunk of bytes; as text for people; and lived again through a Session.
 
-Knows the wire's messages. Reads no clock: a line carries the time its writer was handed.
+Knows the wire's messages; of a relay board's only that they are others (modbus_trace.py reads them). Reads no clock: a line
+carries the time its writer was handed.
 """
 
 import json
@@ -18,6 +19,7 @@ from firmware_bridge.session import Session
 
 TO_DEVICE = ">"
 FROM_DEVICE = "<"
+STATION_WIRE, MODBUS = "station", "modbus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Chunk:
     at_ns: int
     direction: str
     data: bytes
+    protocol: str = STATION_WIRE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,12 @@ class Spoken:
 class CaptureWriter:
     """A link.WireTap that appends to a file; flushed by line, so that a crash keeps what was written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, protocol: str = STATION_WIRE) -> None:
         self._file: TextIO = path.open("a", buffering=1, encoding="ascii")
+        self._more = "" if protocol == STATION_WIRE else f',"as":"{protocol}"'
 
     def __call__(self, now_ns: int, direction: str, data: bytes) -> None:
-        self._file.write(f'{{"t_ns":{now_ns},"dir":"{direction}","hex":"{data.hex()}"}}\n')
+        self._file.write(f'{{"t_ns":{now_ns},"dir":"{direction}","hex":"{data.hex()}"{self._more}}}\n')
 
     def close(self) -> None:
         self._file.close()
@@ -59,7 +63,8 @@ def read_capture(path: Path) -> Iterator[Chunk]:
                 return
             try:
                 row = json.loads(line)
-                yield Chunk(int(row["t_ns"]), str(row["dir"]), bytes.fromhex(row["hex"]))
+                protocol = str(row.get("as", STATION_WIRE))
+                yield Chunk(int(row["t_ns"]), str(row["dir"]), bytes.fromhex(row["hex"]), protocol)
             except (ValueError, KeyError, TypeError) as error:
                 raise ProtocolError(f"{path}, line {number}: not a line of a wire capture ({error})") from error
 

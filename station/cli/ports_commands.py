@@ -1,25 +1,31 @@
-"""`station ports` and `station gates`: find the controller, measure the link, read the wire, open each gate once."""
+"""`station ports`: find the controller, measure the link, read the wire. Relay boards too, behind `relay:` and the port."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from station.cli import output
+from station.cli import output, relay_ports
 from station.cli.demo_commands import seconds
+from station.cli.wire_text import Shown
 from station.clock import SystemClock
-from station.config import RELAY, StationConfig, config_home, find_config, load_config
-from station.errors import ConfigError, ControllerError
+from station.config import RELAY, config_home, find_config, load_config
+from station.errors import ControllerError
 
 if TYPE_CHECKING:
     from firmware_bridge.serial_port import PortInfo
-    from station.commissioning.link_bench import GateResult, LinkBench
+    from station.commissioning.link_bench import LinkBench
 
 ports = typer.Typer(no_args_is_help=True, help="Find the controller, measure its link, read what crosses the wire.")
-gates = typer.Typer(no_args_is_help=True, help="Exercise the gates.")
 
-PortArgument = Annotated[str, typer.Argument(metavar="PORT", help="Device, VID:PID[:SERIAL], auto or virtual")]
+PortArgument = Annotated[
+    str, typer.Argument(metavar="PORT", help="Device, VID:PID[:SERIAL], auto, virtual, or relay:DEVICE")
+]
 BaudFlag = Annotated[int, typer.Option(help="Bits per second; USB boards ignore it")]
+LineBaudFlag = Annotated[
+    int | None,
+    typer.Option(help="Bits per second; default: 1000000, of a relay board that of [link.relay]. USB boards ignore it"),
+]
 DtrFlag = Annotated[bool, typer.Option("--dtr/--no-dtr", help="Raise DTR; most USB boards send nothing without it")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
 BAUD = 1_000_000
@@ -94,14 +100,20 @@ def ping(
     port: PortArgument = "auto",
     for_: Annotated[str, typer.Option("--for", help="How long to measure")] = "5s",
     bound_us: Annotated[int, typer.Option(min=1, help="Clock bound that would allow arming")] = 500,
-    baud: BaudFlag = BAUD,
+    baud: LineBaudFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Talk to the controller without arming it: who it is, round trips, how well its clock is known, and what to mend."""
+    """Talk to the controller without arming it: who it is, round trips, how well its clock is known, and what to mend.
+
+    A relay board is only read: how long an exchange takes, how its relays stand, what its watchdog register holds.
+    """
     from firmware_bridge.serial_port import latency_timer_ms, remedy_of
 
     duration_s = seconds(for_)
-    with _bench(port, bound_us, baud) as bench:
+    if port.startswith(RELAY):
+        relay_ports.ping(port.removeprefix(RELAY), duration_s, baud, as_json)
+        return
+    with bench_at(port, bound_us, baud or BAUD) as bench:
         bench.until(lambda: bench.controller.capabilities() is not None, 4.0)
         bench.run(duration_s)
         report = _ping_report(bench, bound_us)
@@ -120,71 +132,29 @@ def ping(
 @ports.command()
 @output.told
 def monitor(
-    source: Annotated[str, typer.Argument(metavar="PORT|FILE", help="A port to greet, or a wire capture to read")],
+    source: Annotated[
+        str, typer.Argument(metavar="PORT|FILE", help="A port to greet (relay:DEVICE: to read), or a wire capture")
+    ],
     for_: Annotated[str | None, typer.Option("--for", help="Stop after this long; default: Ctrl-C")] = None,
     save: Annotated[Path | None, typer.Option(help="Also append the capture to this file (JSONL)")] = None,
-    baud: BaudFlag = BAUD,
+    baud: LineBaudFlag = None,
 ) -> None:
-    """Print every message that crosses the wire, one line each. On a port it greets the device but never arms it."""
-    from firmware_bridge.trace import FROM_DEVICE, TO_DEVICE, Chunk, Decoder, describe, read_capture
+    """Print every message that crosses the wire, one line each. On a port it greets the device but never arms it.
 
-    decoder = Decoder()
-    since_ns: list[int] = []
+    On a relay board's port it asks for relays and watchdog again and again, and shows questions and answers as Modbus.
+    """
+    from firmware_bridge.trace import read_capture
 
-    def show(now_ns: int, direction: str, data: bytes) -> None:
-        since_ns.append(now_ns) if not since_ns else None
-        for spoken in decoder.feed(Chunk(now_ns, direction, data)):
-            output.data(describe(spoken, since_ns[0]))
-
+    shown = Shown()
+    for_s = None if for_ is None else seconds(for_)
     if Path(source).is_file():
         for chunk in read_capture(Path(source)):
-            show(chunk.at_ns, chunk.direction, chunk.data)
+            shown(chunk)
+    elif source.startswith(RELAY):
+        relay_ports.listen(source.removeprefix(RELAY), for_s, baud, save, shown)
     else:
-        _listen(source, None if for_ is None else seconds(for_), baud, save, show)
-    damaged = decoder.damaged(FROM_DEVICE) + decoder.damaged(TO_DEVICE)
-    if damaged:
-        output.say(f"{damaged} pieces between zeros were no frames (noise, cut or corrupted)")
-
-
-@gates.command("test")
-@output.told
-def gates_test(
-    port: Annotated[
-        str | None, typer.Option(help="Device, VID:PID[:SERIAL], auto or virtual; default: the configuration's")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Configuration that holds the gates")] = None,
-    gate: Annotated[list[int] | None, typer.Option(help="Only this gate; repeatable")] = None,
-    times: Annotated[int, typer.Option(min=1, max=100, help="How often each opens")] = 2,
-    yes: Annotated[bool, typer.Option("--yes", help="The belt stands and nobody is near the gates")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Open each gate for 0.1 s, one after the other, with the belt stopped: commanded, acknowledged, fired, late."""
-    from station.app import device_config
-    from station.commissioning.link_bench import exercise_gates
-
-    path = find_config(config, config_home())
-    if path is None:
-        raise ConfigError(
-            "the gates are described in the configuration and there is none; `station config init` writes one"
-        )
-    settings = load_config(path, config_home())
-    wanted = gate or list(range(len(settings.gates)))
-    wrong = [str(each) for each in wanted if not 0 <= each < len(settings.gates)]
-    if wrong or not settings.gates:
-        raise ConfigError(
-            f"--gate {' '.join(wrong)}: the configuration {path} has gates 0 to {len(settings.gates) - 1}"
-        )
-    if not output.confirmed("The gates will MOVE. Does the belt stand and is nobody near them?", yes):
-        raise ControllerError("nothing was moved")
-    link = settings.link
-    wanted_port = port or link.port or "auto"
-    with (
-        _relay_bench(settings, wanted_port)
-        if wanted_port.startswith(RELAY)
-        else _bench(wanted_port, link.max_sync_bound_us, link.baud) as bench
-    ):
-        results = exercise_gates(bench, device_config(settings), wanted, times)
-    _give_gates(results, as_json)
+        _listen(source, for_s, baud or BAUD, save, shown)
+    shown.say_what_was_no_frame()
 
 
 def _named_ids() -> tuple[str, ...]:
@@ -193,7 +163,7 @@ def _named_ids() -> tuple[str, ...]:
     return load_config(path, config_home()).link.usb_ids if path is not None else ()
 
 
-def _bench(port: str, bound_us: int, baud: int, tap: Any = None) -> Any:
+def bench_at(port: str, bound_us: int, baud: int, tap: Any = None) -> Any:
     """A link bench on that port as a context."""
     from contextlib import contextmanager
 
@@ -216,26 +186,17 @@ def _bench(port: str, bound_us: int, baud: int, tap: Any = None) -> Any:
     return opened()
 
 
-def _relay_bench(config: StationConfig, port: str) -> Any:
-    from contextlib import closing
-
-    from station.app import open_relay_board
-    from station.commissioning.link_bench import ControllerBench
-
-    return closing(ControllerBench(open_relay_board(config, port.removeprefix(RELAY)), SystemClock()))
-
-
-def _listen(port: str, for_s: float | None, baud: int, save: Path | None, show: Any) -> None:
-    from firmware_bridge.trace import CaptureWriter
+def _listen(port: str, for_s: float | None, baud: int, save: Path | None, shown: Shown) -> None:
+    from firmware_bridge.trace import CaptureWriter, Chunk
 
     capture = None if save is None else CaptureWriter(save)
 
     def tap(now_ns: int, direction: str, data: bytes) -> None:
         if capture is not None:
             capture(now_ns, direction, data)
-        show(now_ns, direction, data)
+        shown(Chunk(now_ns, direction, data))
 
-    with _bench(port, 500, baud, tap) as bench:
+    with bench_at(port, 500, baud, tap) as bench:
         while for_s is None:
             bench.turn()
         bench.run(for_s)
@@ -266,32 +227,6 @@ def _ping_report(bench: "LinkBench", bound_us: int) -> dict[str, Any]:
         "crc_errors": status.crc_errors,
         "said": said[-1] if said else "",
     }
-
-
-def _give_gates(results: "list[GateResult]", as_json: bool) -> None:
-    rows = [
-        {
-            "gate": r.gate,
-            "commanded": r.commanded,
-            "acknowledged": r.acknowledged,
-            "fired": r.fired,
-            "late": r.late,
-            "worst_error_us": r.worst_error_us,
-            "good": r.good,
-            "failures": r.failures,
-        }
-        for r in results
-    ]
-    if as_json:
-        output.data_json({"schema": "station.gates/1", "gates": rows})
-    else:
-        cells = [["; ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows]
-        output.data(output.table(list(rows[0]), cells))
-    if not all(r.good for r in results):
-        output.say(
-            "Not every gate did what it was told. A gate that fired but did not move is wired or supplied wrongly."
-        )
-        raise typer.Exit(output.CHECK_FAILED)
 
 
 def _port_row(port: "PortInfo") -> dict[str, Any]:

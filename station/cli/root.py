@@ -13,6 +13,7 @@ from station.cli import (
     data_render,
     demo_commands,
     doctor_commands,
+    gates_commands,
     history_commands,
     ports_commands,
     replay_commands,
@@ -56,7 +57,7 @@ app.add_typer(config_commands.app, name="config")
 app.add_typer(camera_commands.app, name="cameras")
 app.add_typer(calibrate_commands.app, name="calibrate")
 app.add_typer(ports_commands.ports, name="ports")
-app.add_typer(ports_commands.gates, name="gates")
+app.add_typer(gates_commands.gates, name="gates")
 control_commands.register(app)
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data, name="data")

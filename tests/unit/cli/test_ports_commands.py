@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from firmware_bridge.codec import Frame, encode_frame
 from firmware_bridge.wire import Encoder, encode
-from station.cli.ports_commands import gates, ports
+from station.cli.gates_commands import gates
+from station.cli.ports_commands import ports
 
 CONFIG = Path(__file__).parents[3] / "configs" / "virtual.toml"
 RUN = CliRunner()

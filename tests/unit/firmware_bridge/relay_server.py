@@ -23,7 +23,7 @@ def a_device(coils: int, watchdog_register: int | None) -> SimDevice:
 
 
 class RelayServer:
-    """`port` is where the board is; `understood` every request that the server could read."""
+    """`port` is where the board is; `understood` every request that the server could read; `deaf`: nothing reaches it."""
 
     def __init__(self, device: SimDevice) -> None:
         self._device = device
@@ -32,6 +32,7 @@ class RelayServer:
             tty.setraw(slave)
         self.port = os.ttyname(self._ours[1])
         self.understood: list[ModbusPDU] = []
+        self.deaf = threading.Event()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._serve), threading.Thread(target=self._carry)]
 
@@ -67,4 +68,6 @@ class RelayServer:
         other_end = {self._ours[0]: self._theirs[0], self._theirs[0]: self._ours[0]}
         while not self._stopping.is_set():
             for fd in select.select(list(other_end), [], [], 0.02)[0]:
-                os.write(other_end[fd], os.read(fd, 4096))
+                carried = os.read(fd, 4096)
+                if not self.deaf.is_set():
+                    os.write(other_end[fd], carried)
