@@ -77,9 +77,16 @@ def _command(name: str) -> Callable[..., None]:
         http: HttpFlag = None, token_file: TokenFlag = None, config: ConfigFlag = None, as_json: JsonFlag = False
     ) -> None:
         station = find_station(http, token_file, config, config_home())
+        output.say(f"{name}: {station.name or 'station'} at {station.url}")  # found, perhaps not the one that was meant
         before = _stopped_at_once(station) if name == "stop" else _asked(station, name)
         after = _watch(station, WANTED[name], before)
-        answer = {"schema": "station.command/1", "command": name, "before": before, **_short(after)}
+        answer = {
+            "schema": "station.command/1",
+            "command": name,
+            "url": station.url,
+            "before": before,
+            **_short(after),
+        }
         output.give(answer, f"{before} -> {after['state']}: {after.get('reason', '')}", as_json)
         if after["state"] not in WANTED[name]:
             remedy = FIRST.get((name, after["state"]))

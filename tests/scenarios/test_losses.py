@@ -110,6 +110,7 @@ def test_a_cable_out_for_three_seconds_costs_its_items_and_nothing_else(tmp_path
     [
         pytest.param(Scenario(frozen_camera=((5.0, 2.0),)), id="repeats its last picture"),
         pytest.param(Scenario(faults=("camera@5+2",)), id="is gone"),
+        pytest.param(Scenario(faults=("freeze@5+2",)), id="is frozen by the line"),
     ],
 )
 def test_a_dead_camera_brings_no_new_decisions_and_what_was_decided_still_fires(

@@ -147,7 +147,11 @@ def test_a_shift_reset_start_hold_start_stop(line: Line) -> None:
     ):
         result = station(command, "--json")
         assert result.exit_code == 0, result.stderr
-        assert json.loads(result.stdout)["after"] == state
+        answer = json.loads(result.stdout)
+        assert answer["after"] == state
+        assert (
+            f"{command}: line-1 at {answer['url']}\n" in result.stderr
+        )  # which station was told, should another be meant
     assert line.stops >= 1
 
 
