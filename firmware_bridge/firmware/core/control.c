@@ -63,7 +63,7 @@ static bool encoder_silent(const sc_core *core, uint64_t now_us) {
 
 void sc_control_tick(sc_core *core, uint64_t now_us) {
     if (!core->armed) return;
-    if (now_us >= core->lease_until_us) sc_disarm_now(core, DISARM_LEASE, now_us);
+    if ((int64_t)(now_us - core->lease_until_us) >= 0) sc_disarm_now(core, DISARM_LEASE, now_us); /* across a wrap, too */
     else if (encoder_silent(core, now_us)) fault(core, FAULT_ENCODER_SILENT, 0, now_us);
 }
 

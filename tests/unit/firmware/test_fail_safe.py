@@ -7,6 +7,7 @@ import pytest
 from firmware_bridge import wire
 from firmware_bridge.messages import DeviceConfig, DisarmReason, MissReason
 from firmware_bridge.virtual_device import Pin
+from tests.tools.soak_record import HostileClock, RecordedDevice
 from tests.unit.firmware.rig import CONFIG, Rig, config_with
 
 ERROR_ARGUMENT, ERROR_CRC, ERROR_ARMED, ERROR_FAULT, ERROR_ESTOP = 1, 2, 3, 5, 6
@@ -81,6 +82,19 @@ def test_nothing_but_a_lease_renews_it(rig: Rig, message: wire.ToDevice) -> None
         rig.run(rig.now_ms + 10)
     rig.run(start + 260)
     assert disarms(rig) == [DisarmReason.LEASE]
+    assert not rig.device.armed
+
+
+@pytest.mark.parametrize("start_us", [0, 2**64 - 2_000_000], ids=["early", "over the end of the clock"])
+def test_a_clock_that_leaps_ahead_ends_the_lease(start_us: int) -> None:
+    device = RecordedDevice(HostileClock(0, 0.0, start_us))
+    rig = Rig(device=device).ready()
+    assert rig.divert_count(1, 0b1, 500, 600) == 0
+    rig.run(245)
+    assert rig.device.outputs() == 1
+    device.jump(3_600_000_000)
+    rig.run(247)
+    assert rig.device.outputs() == 0
     assert not rig.device.armed
 
 
