@@ -28,7 +28,14 @@ class Sighting:
 
     at_ns: int
     words: str  # banner, machine, controller, cameras, active alarms
-    well: bool  # sorting, and nothing on the page says otherwise
+    sorts: bool  # no banner, sorting, controller armed, every picture live
+    alarms: frozenset[str] = frozenset()  # active ones that want an operator soon: critical and warning, by their ids
+    critical: bool = False  # one of them is
+
+    @property
+    def good_enough(self) -> bool:
+        """It sorts, and nothing critical stands: warnings that count over the last minute may still."""
+        return self.sorts and not self.critical
 
 
 class SocketViewer:
@@ -54,8 +61,8 @@ class SocketViewer:
             thread.join(5.0)
 
     @property
-    def well(self) -> bool:
-        return bool(self.sightings) and self.sightings[-1].well
+    def good_enough(self) -> bool:
+        return bool(self.sightings) and self.sightings[-1].good_enough
 
     # -- threads -----------------------------------------------------------------------------------------------------
 
@@ -112,13 +119,18 @@ def _seen(state: dict[str, Any], now_ns: int, heard_ns: int, connected: bool) ->
         banner = NOT_ANSWERING
     machine, link = state.get("machine") or {}, state.get("link") or {}
     cameras = [camera for camera in state.get("cameras") or [] if not camera["live"]]
-    alarms = [alarm for alarm in state.get("alarms") or [] if alarm["active"]]
+    alarms = [alarm for alarm in state.get("alarms") or [] if alarm["active"] and alarm["priority"] < 3]
     words = [banner, f"{machine.get('state')}: {machine.get('reason')}", f"controller {link.get('state')}"]
     words += [f"camera {camera['id']}: {camera['text']}" for camera in cameras]
-    words += [f"alarm {alarm['alarm_id']}: {alarm['text']}" for alarm in alarms if alarm["priority"] < 3]
-    critical = [alarm for alarm in alarms if alarm["priority"] == 1]
-    well = not banner and machine.get("state") == "Execute" and link.get("state") == "armed" and not cameras
-    return Sighting(now_ns, " | ".join(word for word in words if word), well and not critical)
+    words += [f"alarm {alarm['alarm_id']}: {alarm['text']}" for alarm in alarms]
+    sorts = not banner and machine.get("state") == "Execute" and link.get("state") == "armed" and not cameras
+    return Sighting(
+        now_ns,
+        " | ".join(word for word in words if word),
+        sorts,
+        frozenset(str(alarm["alarm_id"]) for alarm in alarms),
+        any(alarm["priority"] == 1 for alarm in alarms),
+    )
 
 
 class BrowserViewer:
@@ -137,8 +149,8 @@ class BrowserViewer:
         self._thread.join(20.0)
 
     @property
-    def well(self) -> bool:
-        return bool(self.sightings) and self.sightings[-1].well
+    def good_enough(self) -> bool:
+        return bool(self.sightings) and self.sightings[-1].good_enough
 
     def _look(self) -> None:
         from playwright.sync_api import Error, sync_playwright
@@ -153,25 +165,34 @@ class BrowserViewer:
                     break
                 self._ending.wait(0.5)
             while not self._ending.is_set():
-                seen = page.evaluate(_READ_SCREEN)
-                now_ns = time.monotonic_ns()
-                well = seen["mark"].endswith("runs") and not seen["banner"] and not seen["noPicture"]
-                words = [
-                    seen["banner"],
-                    seen["machine"],
-                    f"controller {seen['controller']}",
-                    seen["noPicture"],
-                    seen["alarms"],
-                ]
-                self.sightings.append(Sighting(now_ns, " | ".join(word for word in words if word), well))
+                self.sightings.append(_read(page.evaluate(_READ_SCREEN)))
                 self._ending.wait(LOOK_EVERY_S)
             browser.close()
 
 
+def _read(seen: dict[str, Any]) -> Sighting:
+    """What stands on the screen, and nothing the screen does not show."""
+    live = not seen["banner"] and not seen["noPicture"] and seen["controller"] == "armed"
+    alarms = [alarm for alarm in seen["alarms"] if not alarm["notice"]]
+    words = [seen["banner"], seen["machine"], f"controller {seen['controller']}", seen["noPicture"]]
+    words += [f"alarm {alarm['id']}: {alarm['text']}" for alarm in alarms]
+    return Sighting(
+        time.monotonic_ns(),
+        " | ".join(word for word in words if word),
+        live and seen["mark"].endswith("runs"),
+        frozenset(alarm["id"] for alarm in alarms),
+        any(alarm["critical"] for alarm in alarms),
+    )
+
+
 _READ_SCREEN = """() => {
   const shown = (id) => { const e = document.getElementById(id); return e && e.checkVisibility() ? e.innerText.trim() : ''; };
-  const items = [...document.querySelectorAll("#alarm-list li.active")];
-  const alarms = items.map((e) => e.innerText.replaceAll("\\n", " ")).join("; ");
-  return { banner: shown('banner'), machine: shown('machine-reason'), controller: shown('link-controller'),
-    noPicture: shown('no-picture').replaceAll('\\n', ' '), alarms, mark: document.getElementById('machine-mark').className };
+  const covers = [...document.querySelectorAll('.no-picture')].filter((e) => e.checkVisibility());
+  const listed = [...document.querySelectorAll('#alarm-list li.active')].filter((e) => e.checkVisibility());
+  const alarms = listed.map((e) => ({ id: e.dataset.alarm, text: e.querySelector('.what').innerText.replaceAll('\\n', ' '),
+    critical: e.classList.contains('p1'), notice: e.classList.contains('p3') }));
+  const controller = document.querySelector('#link-controller dd').innerText;
+  return { banner: shown('banner'), machine: shown('machine-reason'), controller,
+    noPicture: covers.map((e) => e.innerText.replaceAll('\\n', ' ')).join('; '), alarms,
+    mark: document.getElementById('machine-mark').className };
 }"""

@@ -107,7 +107,7 @@ def watch(process: subprocess.Popen[str], viewer: SocketViewer) -> tuple[list[di
     recovered, since, sampled = 0, None, False
     begun = False
     while process.poll() is None:
-        if not viewer.well:
+        if not viewer.good_enough:
             since, sampled = None, False
         elif since is None:
             since = time.monotonic()
