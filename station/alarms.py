@@ -94,7 +94,8 @@ KINDS = (
     AlarmKind("diverts_unanswered", Priority.WARNING, "Controller does not confirm diverts",
               "Look whether the gates act. Check the USB cable; run `station doctor`."),
     AlarmKind("diverts_refused", Priority.WARNING, "Controller refuses diverts",
-              "Items lie too close or too long for the gates: feed less. If not, check the gate limits in the configuration."),
+              "Not armed: the controller was away, see its alarm. Gate limit: items lie too close or are too long, feed less "
+              "or check the gates' limits in the configuration. Full or far: call maintenance."),
     AlarmKind("missed_share_high", Priority.WARNING, "Many items are not ejected that should be",
               "Neighbour or too long: feed less, spread the items. Link: check the cable. Position: check the encoder.",
               on_delay_s=2.0, off_delay_s=10.0),

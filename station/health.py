@@ -199,7 +199,8 @@ class Health:
     def _diverts(self, now: Reading) -> Found:
         """Shares of everything that should have been diverted in the last minute."""
         late = self._count(now, OutcomeKind.MISSED, (OutcomeReason.LATE,))
-        refused = self._count(now, OutcomeKind.MISSED, _REFUSED)
+        refusals = {reason: self._count(now, OutcomeKind.MISSED, (reason,)) for reason in _REFUSED}
+        refused = sum(refusals.values())
         unanswered = self._count(now, OutcomeKind.UNCONFIRMED, (OutcomeReason.NO_REPORT,))
         wanted = self._count(now, OutcomeKind.EJECTED, (OutcomeReason.NONE,)) + late + refused + unanswered
         for condition, count in (
@@ -208,7 +209,11 @@ class Health:
             (Condition.DIVERTS_UNANSWERED, unanswered),
         ):
             if count >= self._limits.least_diverts and count > self._limits.diverts_share * wanted:
-                yield condition, f"{count} of {wanted} in the last minute"
+                most = (
+                    max(refusals, key=lambda reason: refusals[reason]).value.removeprefix("refused_").replace("_", " ")
+                )
+                why = f", {max(refusals.values())} of them {most}" if condition is Condition.DIVERTS_REFUSED else ""
+                yield condition, f"{count} of {wanted} in the last minute{why}"
 
     def _missed(self, now: Reading) -> Found:
         """What should have been ejected and was not, for other reasons than those with their own alarm; worst first."""

@@ -15,6 +15,7 @@ SECOND_NS = 1_000_000_000
 EJECTED = (OutcomeKind.EJECTED, OutcomeReason.NONE)
 LATE = (OutcomeKind.MISSED, OutcomeReason.LATE)
 FULL = (OutcomeKind.MISSED, OutcomeReason.REFUSED_FULL)
+UNARMED = (OutcomeKind.MISSED, OutcomeReason.REFUSED_NOT_ARMED)
 NEIGHBOUR = (OutcomeKind.MISSED, OutcomeReason.NEIGHBOUR)
 DRY = (OutcomeKind.MISSED, OutcomeReason.DRY_RUN)
 STOPPED = (OutcomeKind.MISSED, OutcomeReason.STOPPED)
@@ -117,6 +118,11 @@ def test_each_condition_at_its_threshold(
     make: Callable[[float], Reading], seconds: int, expected: set[Condition]
 ) -> None:
     assert set(after(seconds, make)) == expected
+
+
+def test_a_refusal_says_which_one_it_mostly_is() -> None:
+    found = after(60, outcomes({EJECTED: 500, FULL: 4, UNARMED: 8}))
+    assert found == {Condition.DIVERTS_REFUSED: "12 of 512 in the last minute, 8 of them not armed"}
 
 
 def test_old_misses_are_forgotten_after_a_minute() -> None:
