@@ -31,7 +31,6 @@ static uint32_t estimate(const sc_encoder_state *e) {
     uint32_t whole_us = e->sample[newest].at_us - e->sample[oldest].at_us;
     int64_t now = (int64_t)rate + change * (int64_t)(recent_us >> 4) / (int64_t)((whole_us >> 4) + 1u);
     if (now < rate / 2) now = rate / 2;
-    if (now > 2 * (int64_t)rate) now = 2 * (int64_t)rate;
     return now > UINT32_MAX ? UINT32_MAX : (uint32_t)now;
 }
 
@@ -91,8 +90,7 @@ uint32_t sc_rate_q32(const sc_core *core, uint64_t now_us) {
     if (e->rate_q32 == 0 || silent_us > STANDSTILL_US) return 0;
     uint64_t missing_q32 = silent_us * e->rate_q32;
     if (silent_us < PATIENCE_US || missing_q32 < (5ull << 32) / 4) return e->rate_q32;
-    uint32_t at_most = (uint32_t)((1ull << 32) / silent_us);
-    return at_most < e->rate_q32 ? at_most : e->rate_q32;
+    return (uint32_t)((1ull << 32) / silent_us);
 }
 
 /* For checks ahead of time: the last motion while the belt stands. 0: it has never moved. */

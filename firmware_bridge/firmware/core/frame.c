@@ -53,8 +53,8 @@ bool sc_frame_byte(sc_core *core, uint8_t byte, sc_frame *frame) {
         decoded(core, byte);
         return false;
     }
-    /* A code byte: the run before it, unless it was the first or a full one, stood for a zero. */
-    if (core->rx_code != 0 && core->rx_code != 255) decoded(core, 0);
+    /* A code byte: the run before it, unless it was the first, stood for a zero. A full run (code 255) is longer than any frame. */
+    if (core->rx_code != 0) decoded(core, 0);
     core->rx_code = byte;
     core->rx_left = (uint8_t)(byte - 1u);
     return false;

@@ -18,8 +18,7 @@ sc_now sc_now_at(const sc_core *core, uint64_t now_us) { return now_with(core, n
 sc_now sc_then_at(const sc_core *core, uint64_t then_us) { return now_with(core, then_us, core->encoder.rate_q32); }
 
 static sc_edge_due time_edge(int64_t edge_us, uint64_t now_us) {
-    sc_edge_due edge = {.at_us = edge_us < 0 ? 0 : (uint64_t)edge_us, .at_count = SC_NO_COUNT};
-    edge.due = edge_us <= (int64_t)now_us;
+    sc_edge_due edge = {.at_us = (uint64_t)edge_us, .at_count = SC_NO_COUNT, .due = edge_us <= (int64_t)now_us};
     if (edge.due) edge.late_us = now_us - (uint64_t)edge_us;
     return edge;
 }
@@ -169,6 +168,5 @@ sc_error sc_schedule_cancel(sc_core *core, uint32_t id, uint64_t now_us) {
         error = command->begun && id != 0 ? ERROR_BEGUN : ERROR_NONE;
         if (!command->begun) sc_end_command(core, (uint16_t)(i - 1), MISS_CANCELLED, now_us);
     }
-    core->schedule_due_us = 0;
     return error;
 }
