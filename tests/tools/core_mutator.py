@@ -100,9 +100,6 @@ class Mutator(CGenerator):
         self._function = ""
         return f"{head}\n{body}\n"
 
-    def visit_ArrayDecl(self, n: Node) -> str:  # noqa: N802
-        return self._plain(n)
-
     def visit_Enum(self, n: Node) -> str:  # noqa: N802
         return str(text(n))
 
@@ -120,8 +117,10 @@ class Mutator(CGenerator):
         return f"{names} = {self.visit(n.expr)}"
 
     def visit_Decl(self, n: Node, no_type: bool = False) -> str:  # noqa: N802
-        if n.init is None or not self._function:
+        if not self._function:
             return str(super().visit_Decl(n, no_type))
+        if n.init is None:  # sizes of local arrays are the sanitizers' business
+            return self._plain(n) if not no_type else str(super().visit_Decl(n, no_type))
         init, n.init = n.init, None
         head = self._plain(n) if not no_type else n.name
         n.init = init

@@ -3,8 +3,8 @@
     python -m tests.tools.mutants [--share 1.0] [--seed 1] [--only REGEX] [--workers 2] [--list FILE] [--record]
 
 All mutants are in one library (see core_mutants.py). Each worker collects the tests once, notes in which tests which mutant
-is reached with values for which it acts otherwise, and forks a child per mutant that runs just these, the best killers first,
-until one fails. A crash or a hang is a kill too. A mutant that acts otherwise in no test has survived without a run: `idle`.
+is reached with values for which it acts otherwise, and forks a child per mutant that runs just these, the likeliest to fail
+first, until one fails. A crash or a hang is a kill too. A mutant that acts otherwise in no test survives without a run: `idle`.
 Survivors must be listed with a reason in firmware_bridge/firmware/survivors.toml; exit 1 when one is not, or is only listed
 as not examined. One JSON object on stdout; the survivors without a reason on stderr. Needs gcc, pycparser.
 """
@@ -19,7 +19,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import pytest
 
 import firmware_bridge.firmware
+from tests.tools.core_mutator import Mutant
 
 FIRMWARE = Path(firmware_bridge.firmware.__file__).parent
 OUT = FIRMWARE / "build/mutants"
@@ -39,7 +41,7 @@ KILLED, HUNG = "killed", "hung"
 SURVIVED, IDLE, NOT_REACHED = "survived", "idle", "not_reached"
 NOT_EXAMINED = "not examined yet"
 ACTED = 3  # what sc_reached says of a mutant that was reached and made a difference there
-LENGTHY_S, FEW = 0.03, 4
+LENGTHY_S, FEW = 0.03, 2
 HEADER = """\
 # Mutants of core/*.c that no test kills, and why that is right; `make mutants` fails for any other. A key names file, function,
 # what it was, what it becomes, and which of several such places.
@@ -49,19 +51,23 @@ PATIENCE_S = 2.0  # of processor time for one test; the longest needs a tenth of
 
 @dataclass
 class Seen:
-    """One test: which mutants it reaches, and with effect; how long it takes, how many it has killed."""
+    """One test: which mutants it reaches, and with effect; how long it takes, how many it has killed in which function."""
 
     item: pytest.Item
     reaches: bytes
     took_s: float
-    kills: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def promise(self, place: str) -> float:
+        """Kills to be hoped for in a second: most where it has killed before."""
+        return (self.kills[place] + 0.05) / self.took_s
 
 
 class MutantRun:
     """A pytest plugin that runs the collected tests once per mutant instead of once."""
 
-    def __init__(self, numbers: list[int], results: Path) -> None:
-        self._numbers, self._results = numbers, results
+    def __init__(self, places: dict[int, str], results: Path) -> None:
+        self._places, self._results = places, results
         library: Any = ctypes.CDLL(os.environ["STATION_CORE_LIBRARY"])
         self._choice = ctypes.c_int.in_dll(library, "sc_mutant")
         points = int(os.environ["STATION_MUTANTS"])
@@ -76,8 +82,8 @@ class MutantRun:
         if self._failed:
             raise pytest.UsageError("the tests fail without any mutant")
         with self._results.open("w") as out:
-            for number in self._numbers:
-                out.write(f"{number} {self._judge(number, seen)}\n")
+            for number, place in self._places.items():
+                out.write(f"{number} {self._judge(number, place, seen)}\n")
                 out.flush()
         return True
 
@@ -87,11 +93,11 @@ class MutantRun:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         return Seen(item, bytes(self._reached), time.process_time() - began)
 
-    def _judge(self, number: int, seen: list[Seen]) -> str:
+    def _judge(self, number: int, place: str, seen: list[Seen]) -> str:
         concerned = [test for test in seen if test.reaches[number] == ACTED]
         if not concerned:
             return IDLE if any(test.reaches[number] for test in seen) else NOT_REACHED
-        concerned.sort(key=lambda test: (-test.kills, test.took_s))
+        concerned.sort(key=lambda test: -test.promise(place))
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -101,7 +107,7 @@ class MutantRun:
         os.close(reading)
         _, status = os.waitpid(child, 0)
         if killer:
-            concerned[int.from_bytes(killer, "little")].kills += 1
+            concerned[int.from_bytes(killer, "little")].kills[place] += 1
         if os.WIFSIGNALED(status):
             return HUNG if os.WTERMSIG(status) == signal.SIGPROF else KILLED
         return KILLED if os.WEXITSTATUS(status) else SURVIVED
@@ -136,17 +142,17 @@ def _a_few_of_each(seen: list[Seen]) -> list[Seen]:
     return kept
 
 
-def work(numbers: list[int], results: Path) -> int:
-    return int(pytest.main([*PYTEST, *TESTS], plugins=[MutantRun(numbers, results)]))
+def work(places: dict[int, str], results: Path) -> int:
+    return int(pytest.main([*PYTEST, *TESTS], plugins=[MutantRun(places, results)]))
 
 
-def run_workers(numbers: list[int], library: Path, points: int, workers: int) -> dict[int, str]:
+def run_workers(chosen: list[Mutant], library: Path, points: int, workers: int) -> dict[int, str]:
     environment = os.environ | {"STATION_CORE_LIBRARY": str(library), "STATION_MUTANTS": str(points)}
     children: list[tuple[subprocess.Popen[str], Path]] = []
     for n in range(workers):
         results = OUT / f"results{n}.txt"
         results.unlink(missing_ok=True)
-        share = json.dumps(numbers[n::workers])
+        share = json.dumps([(m.number, f"{m.file} {m.function}") for m in chosen[n::workers]])
         command = [sys.executable, "-m", "tests.tools.mutants", "--work", str(results)]
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, cwd=ROOT, text=True
@@ -200,14 +206,14 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work is not None:
-        return work(json.load(sys.stdin), options.work)
-    from tests.tools.core_mutants import build  # pycparser is needed only here
+        return work(dict(json.load(sys.stdin)), options.work)
+    from tests.tools.core_mutants import build
 
     began = time.monotonic()
     library, mutants = build(FIRMWARE, OUT)
     drawn = Random(options.seed).sample(range(len(mutants)), round(options.share * len(mutants)))
-    numbers = [n for n in drawn if options.only.search(mutants[n].key)]
-    verdicts = run_workers(numbers, library, len(mutants), options.workers)
+    chosen = [mutants[n] for n in sorted(drawn) if options.only.search(mutants[n].key)]
+    verdicts = run_workers(chosen, library, len(mutants), options.workers)
     said, open_cases, gone = judged({m.key: verdicts.get(m.number) for m in mutants}, listed(options.list))
     if options.record:
         record(options.list, list(open_cases), gone)
