@@ -57,6 +57,23 @@ def test_any_counter_is_an_advance_for_a_new_session() -> None:
     assert bare.next_edge_us == 9000 + 250_000
 
 
+def test_no_crc_arms_a_device_that_holds_no_configuration() -> None:
+    bare = Bare()
+    bare.at(1000).hello()
+    for crc in (0, 1, wire.commit_message(CONFIG).crc):
+        assert bare.answer(wire.Arm(crc, True), wire.Ack).error == 2
+    assert not bare.device.armed
+
+
+def test_a_refused_number_of_gates_leaves_none_whose_level_could_be_driven() -> None:
+    bare = Bare().armed(1000)
+    bare.send(wire.Stop())
+    for gates in (9, 33, 255):
+        commit = wire.commit_message(CONFIG)._replace(gates=gates)
+        assert bare.answer(commit, wire.ConfigReply) == wire.ConfigReply(0, 1, 255)
+        assert (bare.device.levels, bare._c.sc_configured(bare._core)) == (0, 0)
+
+
 def test_disarming_is_told_with_its_moment_its_count_and_a_status_of_itself() -> None:
     bare = Bare().armed(1000)
     bare.count(1500, 77)

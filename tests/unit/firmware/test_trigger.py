@@ -113,3 +113,11 @@ def test_the_output_is_high_for_the_pulse_and_keeps_its_pace_after_a_stall(rig: 
     rig.now_ns = rig.device.clock.boot_ns + 157_500_000
     rig.run(165)
     assert [e.on for e in pulses(rig)] == [100_000, 110_000, 157_500, 160_000]
+
+
+def test_a_new_pace_ends_the_pulse_that_is_on(rig: Rig) -> None:
+    trigger(rig, 10_000, 5_000)
+    rig.run(101)
+    assert level(rig) == 1
+    trigger(rig, 0, 0)
+    assert level(rig) == 0
