@@ -1,34 +1,28 @@
-"""What the station relies on from a device at a serial port, twin or board."""
+"""What the station relies on from a device, on every rung: firing and its records, refusals, windows, clocks."""
 
 import os
-import time
+from dataclasses import replace
 
 import pytest
 
-from firmware_bridge.errors import PortError
+from firmware_bridge import wire
 from firmware_bridge.messages import (
     Accepted,
-    Disarmed,
-    DisarmReason,
     DuringCount,
-    DuringTime,
     Fired,
-    LinkChanged,
     LinkState,
     MissReason,
     NotFired,
     Refusal,
     Refused,
 )
-from firmware_bridge.serial_port import SerialTransport
-from tests.hil.conftest import MS, Driver, Twin
+from tests.hil.driver import CLOSING_MS, GATE, OPENING_MS, Driver
+from tests.hil.rungs import MS, Recorded
 
-pytestmark = pytest.mark.wall
-
-
-def soon(lead_ms: int = 300, hold_ms: int = 50) -> DuringTime:
-    now_ns = time.monotonic_ns()
-    return DuringTime(now_ns + lead_ms * MS, now_ns + (lead_ms + hold_ms) * MS)
+SMOKE = {
+    "test_it_says_what_it_is_and_its_clock_is_known",
+    "test_windows_in_time_fire_and_are_reported",
+}
 
 
 def test_it_says_what_it_is_and_its_clock_is_known(driver: Driver) -> None:
@@ -38,71 +32,149 @@ def test_it_says_what_it_is_and_its_clock_is_known(driver: Driver) -> None:
     assert capabilities.gates >= 1
     assert capabilities.id_memory >= capabilities.queue_depth >= 4
     assert status.sync_bound_us is not None
+    assert status.sync_bound_us <= driver.tolerances.sync_bound_us
     assert status.boot_id is not None
+    announced = (capabilities.gates, capabilities.queue_depth, capabilities.has_count)
+    assert driver.tolerances.announced in (None, announced)
 
 
-def test_a_window_in_time_fires_and_is_reported(driver: Driver) -> None:
+def test_the_true_time_lies_within_the_bound_that_is_stated(driver: Driver, recorded: Recorded) -> None:
+    driver.reach(LinkState.READY)
+    for _ in range(8):
+        driver.run(0.2)
+        fit, bound_us = driver.session.clock.fit, driver.controller.status().sync_bound_us
+        assert fit is not None
+        assert bound_us is not None
+        pairs = recorded.clock_pairs()
+        assert len(pairs) > 10
+        worst_us = max(abs(fit.host_ns(at_us) - at_ns) for at_us, at_ns in pairs[-20:]) / 1000
+        assert worst_us <= bound_us + 1, "a device's clock counts whole microseconds"
+
+
+def test_windows_in_time_fire_and_are_reported(driver: Driver) -> None:
     driver.arm()
-    windows = {driver.submit(soon(300 + 100 * n)): n for n in range(5)}
-    for command_id in windows:
+    ids = [driver.submit(driver.soon(300 + 100 * n), gate=n) for n in range(3)]
+    for command_id in ids:
         fired = driver.final(command_id)
         assert isinstance(fired, Fired)
-        assert 20 * MS < fired.off_ns - fired.on_ns < 150 * MS
-    assert {reply.command_id for reply in driver.told(Accepted)} == windows.keys()
+        assert 20 * MS < fired.off_ns - fired.on_ns < 400 * MS
+        assert abs(fired.on_error_us) <= driver.tolerances.max_late_us
+    assert [reply.command_id for reply in driver.told(Accepted)] == ids
 
 
-def test_a_window_in_counts_fires_where_the_belt_is(driver: Driver, only_twin: Twin) -> None:
+def test_a_window_in_time_opens_its_gate_once_at_its_moment(driver: Driver, recorded: Recorded) -> None:
     driver.arm()
-    driver.until(lambda: driver.controller.count_at(time.monotonic_ns()) is not None)
-    at = driver.controller.count_at(time.monotonic_ns())
-    assert at is not None
-    assert at.counts_per_s == pytest.approx(800, rel=0.1)
-    start = int(at.count) + 400
-    fired = driver.final(driver.submit(DuringCount(start, start + 80)))
-    assert isinstance(fired, Fired)
-    assert abs(fired.on_count - (start - 0.005 * at.counts_per_s)) < 60  # 75 ms of belt: this is a desk
-    on_edges = [edge for edge in only_twin.edges() if edge["on"]]
-    assert len(on_edges) == 1
+    for gate in range(3):
+        window = driver.soon()
+        bound_us = driver.session.bound_us(window.end_ns)
+        assert bound_us is not None
+        fired = driver.final(driver.submit(window, gate))
+        assert isinstance(fired, Fired)
+        on, off = driver.edges(recorded, 2, gate)
+        assert (on.on, off.on) == (True, False)
+        within_ns = (bound_us + driver.tolerances.edge_us) * 1000
+        assert abs(on.at_ns - (window.start_ns - OPENING_MS * MS)) <= within_ns
+        assert abs(off.at_ns - (window.end_ns - CLOSING_MS * MS)) <= within_ns
+        assert abs(fired.on_ns - on.at_ns) <= within_ns, "what is told is what was done"
+    driver.edges(recorded, 6)
 
 
-def test_an_armed_device_drops_out_when_the_loop_hangs(driver: Driver) -> None:
+def test_windows_in_counts_open_where_the_belt_is(driver: Driver, recorded: Recorded) -> None:
     driver.arm()
-    late = driver.submit(soon(lead_ms=2000))
-    driver.run(0.1)
-    driver.leasing = False
-    driver.until(lambda: bool(driver.told(Disarmed)), 2.0)
-    assert driver.told(Disarmed)[0].reason is DisarmReason.LEASE
-    missed = driver.final(late)
-    assert isinstance(missed, NotFired)
-    assert missed.reason is MissReason.DISARMED
+    driver.until(lambda: driver.controller.count_at(driver.now_ns()) is not None)
+    for turn in range(3):
+        driver.run(0.2)
+        at = driver.controller.count_at(driver.now_ns())
+        assert at is not None
+        start = round(at.count + at.counts_per_s * 0.4)
+        end = round(start + at.counts_per_s * 0.1)
+        fired = driver.final(driver.submit(DuringCount(start, end), gate=turn))
+        assert isinstance(fired, Fired)
+        on, off = driver.edges(recorded, 2, turn)
+        within = driver.tolerances.edge_counts
+        assert abs(on.count - (start - OPENING_MS * at.counts_per_s / 1000)) <= within
+        assert abs(off.count - (end - CLOSING_MS * at.counts_per_s / 1000)) <= within
+        assert abs(fired.on_count - on.count) <= within
 
 
-def test_stop_disarms_and_only_arm_arms_again(driver: Driver) -> None:
+def test_over_a_line_that_doubles_and_loses_frames_each_window_fires_exactly_once(driver: Driver) -> None:
     driver.arm()
-    queued = driver.submit(soon(lead_ms=1500))
-    driver.run(0.05)
-    driver.controller.stop()
-    driver.until(lambda: bool(driver.told(Disarmed)), 2.0)
-    assert driver.told(Disarmed)[0].reason is DisarmReason.STOP
-    assert isinstance(driver.final(queued), NotFired)
-    driver.run(0.5)
-    assert driver.controller.status().state is LinkState.READY
-    driver.controller.arm()
-    driver.reach(LinkState.ARMED)
+    driver.line.twice, driver.line.lose_every = True, 3
+    ids = []
+    for n in range(12):
+        ids.append(driver.submit(driver.soon(lead_ms=400, hold_ms=40), gate=n % 2))
+        driver.run(0.15)
+    finals = [driver.final(command_id) for command_id in ids]
+    assert [type(final).__name__ for final in finals] == ["Fired"] * 12
+    edges = getattr(driver.rung, "edges", None)
+    assert edges is None or len([edge for edge in edges() if edge.on]) == 12
 
 
-def test_what_is_too_late_or_too_far_is_refused(driver: Driver) -> None:
+def test_an_id_again_gets_the_stored_answer_and_with_another_window_a_conflict(driver: Driver) -> None:
     driver.arm()
-    cases = {driver.submit(soon(-500)): Refusal.LATE, driver.submit(soon(60_000)): Refusal.FAR}
-    for command_id, refusal in cases.items():
-        final = driver.final(command_id)
-        assert isinstance(final, Refused)
-        assert final.refusal is refusal
+    fit = driver.session.clock.fit
+    assert fit is not None
+    start_us = fit.device_us(driver.now_ns()) + 1_500_000
+    divert = wire.Divert(7777, 1, wire.MODE_TIME, start_us, start_us + 50_000)
+    assert [driver.ask(divert, wire.Answer).answer for _ in range(3)] == [0, 0, 0]
+    other = divert._replace(end=start_us + 60_000)
+    assert driver.ask(other, wire.Answer).answer == Refusal.ID_CONFLICT.value
+    driver.run(2.0)
+    edges = getattr(driver.rung, "edges", None)
+    assert edges is None or [edge.on for edge in edges()] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("lead_ms", "hold_ms", "gate", "refusal"),
+    [
+        (-500, 50, 0, Refusal.LATE),
+        (60_000, 50, 0, Refusal.FAR),
+        (500, GATE.max_hold_us // 1000 + 50, 0, Refusal.GATE_LIMIT),
+        (500, 1, 0, Refusal.GATE_LIMIT),
+        (500, 50, 31, Refusal.BAD_ARGUMENT),
+        (500, -50, 0, Refusal.BAD_ARGUMENT),
+    ],
+    ids=["late", "far", "too long", "too short", "no such gate", "backwards"],
+)
+def test_what_it_cannot_do_is_refused_and_moves_nothing(
+    lead_ms: int, hold_ms: int, gate: int, refusal: Refusal, driver: Driver
+) -> None:
+    driver.arm()
+    final = driver.final(driver.submit(driver.soon(lead_ms, hold_ms), gate))
+    assert isinstance(final, Refused)
+    assert final.refusal is refusal
+    driver.run(0.8)
+    edges = getattr(driver.rung, "edges", None)
+    assert edges is None or edges() == []
+
+
+def test_unarmed_it_takes_no_window(driver: Driver) -> None:
+    driver.configure()
+    fit = driver.session.clock.fit
+    assert fit is not None
+    start_us = fit.device_us(driver.now_ns()) + 300_000
+    answer = driver.ask(wire.Divert(1, 1, wire.MODE_TIME, start_us, start_us + 50_000), wire.Answer)
+    assert answer.answer == Refusal.NOT_ARMED.value
+
+
+def test_beyond_its_announced_depth_a_window_is_refused_full(driver: Driver) -> None:
+    driver.arm()
+    capabilities, fit = driver.controller.capabilities(), driver.session.clock.fit
+    assert capabilities is not None
+    assert fit is not None
+    gates = min(8, capabilities.gates)
+    now_us = fit.device_us(driver.now_ns())
+    answers = []
+    for n in range(capabilities.queue_depth + 1):
+        start_us = now_us + 5_000_000 + n // gates * 100_000
+        divert = wire.Divert(1000 + n, 1 << n % gates, wire.MODE_TIME, start_us, start_us + 30_000)
+        answers.append(driver.ask(divert, wire.Answer).answer)
+    assert answers == [0] * capabilities.queue_depth + [Refusal.FULL.value]
 
 
 def test_cancelled_windows_do_not_fire(driver: Driver) -> None:
     driver.arm()
-    ids = [driver.submit(soon(800 + 100 * n)) for n in range(3)]
+    ids = [driver.submit(driver.soon(800 + 100 * n)) for n in range(3)]
     driver.run(0.1)
     driver.controller.cancel_all()
     for command_id in ids:
@@ -113,63 +185,55 @@ def test_cancelled_windows_do_not_fire(driver: Driver) -> None:
 
 def test_noise_before_and_between_frames_harms_nothing(driver: Driver) -> None:
     driver.arm()
-    driver.transport.write(b"AT+GMM\r\n" + os.urandom(500))
-    command_id = driver.submit(soon())
-    driver.transport.write(b"\x00\x00ATI\r")
+    driver.line.write(b"AT+GMM\r\n" + os.urandom(500))
+    command_id = driver.submit(driver.soon(lead_ms=500))
+    driver.line.write(b"\x00\x00ATI\r")
     assert isinstance(driver.final(command_id), Fired)
 
 
-def test_a_second_program_cannot_open_the_port(driver: Driver, port: str) -> None:
-    driver.reach(LinkState.READY)
-    with pytest.raises(PortError, match="in use"):
-        SerialTransport(port).open()
-
-
-def test_the_port_can_be_closed_and_opened_by_a_new_session(driver: Driver, port: str) -> None:
+def test_a_report_is_said_again_until_it_is_acknowledged_and_told_once(driver: Driver) -> None:
     driver.arm()
-    driver.controller.close()
-    again = Driver(port)
-    again.reach(LinkState.READY)
-    again.controller.close()
+    driver.line.swallow = wire.EventAck
+    command_id = driver.submit(driver.soon())
+    assert isinstance(driver.final(command_id), Fired)
+    driver.run(0.2)
+    driver.line.swallow = None
+    driver.run(0.2)
 
+    def reports() -> int:
+        return sum(
+            event.kind == wire.EVENT_FIRED and event.id == command_id
+            for message in driver.said(wire.Events)
+            for event in message.events
+        )
 
-def test_a_pulled_cable_is_noticed_and_found_again(driver: Driver, only_twin: Twin) -> None:
-    driver.arm()
-    before = [driver.submit(soon(1500 + 60 * n)) for n in range(5)]
-    driver.run(0.1)
-    only_twin.tell("unplug 1")
-    driver.reach(LinkState.LOST, 2.0)
-    lost = time.monotonic()
-    driver.reach(LinkState.READY, 6.0)
-    assert time.monotonic() - lost < 4.0
-    for command_id in before:
-        final = driver.final(command_id)
-        assert isinstance(final, NotFired), "the lease ended long before these windows"
-    driver.controller.arm()
-    driver.reach(LinkState.ARMED)
-    assert isinstance(driver.final(driver.submit(soon())), Fired)
-
-
-def test_a_restarted_device_is_a_new_one(driver: Driver, only_twin: Twin) -> None:
-    driver.arm()
-    waiting = driver.submit(soon(lead_ms=3000))
-    driver.run(0.1)
-    only_twin.tell("reboot")
-    driver.until(lambda: any(reply.new_boot for reply in driver.told(LinkChanged)))
-    final = driver.final(waiting)
-    assert isinstance(final, NotFired)
-    assert final.reason is MissReason.REBOOT
-    driver.reach(LinkState.READY)
+    said = reports()
+    assert said > 3, "a second final reply would have failed in the driver"
     driver.run(0.3)
-    assert driver.controller.status().state is LinkState.READY
+    assert reports() == said
 
 
-def test_twenty_unplugs_leave_nothing_behind(driver: Driver, only_twin: Twin) -> None:
+def test_what_fired_while_nothing_was_heard_is_told_afterwards(driver: Driver) -> None:
     driver.arm()
-    descriptors = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
-        only_twin.tell("unplug 0.05")
-        driver.reach(LinkState.LOST, 2.0)
-        driver.reach(LinkState.READY, 6.0)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert driver.controller.status().reconnects == 20
+    command_id = driver.submit(driver.soon(lead_ms=200, hold_ms=30))
+    driver.until(lambda: bool(driver.told(Accepted)))
+    driver.run(0.1)
+    driver.line.deaf = True  # for less than the host takes for a loss
+    driver.run(0.18)
+    driver.line.deaf = False
+    assert isinstance(driver.final(command_id), Fired)
+
+
+def test_a_configuration_changed_behind_the_hosts_back_is_not_armed(driver: Driver) -> None:
+    driver.configure()
+    crc = driver.session.configuring.crc
+    assert driver.ask(wire.Arm(crc ^ 1, False), wire.Ack).error == 2
+    wanted = driver.session.configuring.wanted
+    assert wanted is not None
+    other = replace(wanted, gates=(replace(GATE, max_hold_us=1_000), *wanted.gates[1:]))
+    driver.put(wire.gate_messages(other)[0])
+    driver.until(lambda: any("sending it again" in detail for detail in driver.details()))
+    driver.reach(LinkState.READY)
+    driver.arm()
+    fired = driver.final(driver.submit(driver.soon(hold_ms=60)))
+    assert isinstance(fired, Fired), "held again, as the host has it"

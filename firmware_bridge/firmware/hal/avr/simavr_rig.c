@@ -19,7 +19,8 @@ typedef struct {
     struct {
         int64_t pin, level, cycle;
     } edge[EDGES];
-    uint32_t edges;
+    uint32_t edges, levels; /* levels: port B as it was last seen */
+    int estop;
     int64_t encoder_count;
     uint64_t next_step, first_step, timer_begun;
     uint16_t lowest_stack;
@@ -34,12 +35,22 @@ static void on_byte(struct avr_irq_t *irq, uint32_t value, void *parameter) {
     if (r->out_used < BUFFER) r->out[r->out_used++] = (uint8_t)value;
 }
 
-static void on_pin(struct avr_irq_t *irq, uint32_t value, void *parameter) {
-    rig *r = parameter;
+static void add_edge(rig *r, int64_t pin, uint32_t level) {
+    r->levels = (r->levels & ~(1u << pin)) | level << pin;
     if (r->edges == EDGES) return;
-    r->edge[r->edges].pin = irq->irq;
-    r->edge[r->edges].level = value & 1;
+    r->edge[r->edges].pin = pin;
+    r->edge[r->edges].level = level;
     r->edge[r->edges++].cycle = (int64_t)r->avr->cycle;
+}
+
+static void on_pin(struct avr_irq_t *irq, uint32_t value, void *parameter) { add_edge(parameter, irq->irq, value & 1); }
+
+/* The E-stop's wire; the other inputs stay low. */
+void rig_estop(rig *r, int pressed) {
+    avr_ioport_external_t wired = {.name = 'C', .mask = 7, .value = pressed != 0};
+    r->estop = pressed;
+    avr_ioctl(r->avr, AVR_IOCTL_IOPORT_SET_EXTERNAL('C'), &wired);
+    avr_raise_irq(avr_io_getirq(r->avr, AVR_IOCTL_IOPORT_GETIRQ('C'), 0), (uint32_t)r->estop);
 }
 
 rig *rig_open(const char *elf) {
@@ -57,10 +68,19 @@ rig *rig_open(const char *elf) {
     avr_irq_register_notify(avr_io_getirq(r->avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUTPUT), on_byte, r);
     for (int pin = 0; pin < 5; pin++) avr_irq_register_notify(avr_io_getirq(r->avr, AVR_IOCTL_IOPORT_GETIRQ('B'), pin), on_pin, r);
     for (int i = 0; i < 2; i++) r->encoder[i] = avr_io_getirq(r->avr, AVR_IOCTL_IOPORT_GETIRQ('D'), 2 + i);
-    avr_ioport_external_t released = {.name = 'C', .mask = 7, .value = 0}; /* the E-stop is wired and not pressed */
-    avr_ioctl(r->avr, AVR_IOCTL_IOPORT_SET_EXTERNAL('C'), &released);
+    rig_estop(r, 0);
     r->lowest_stack = UINT16_MAX;
     return r;
+}
+
+/* As after a brown-out: every pin an input again at once, memory empty, the EEPROM as it was. */
+void rig_reset(rig *r) {
+    for (int64_t pin = 0; pin < 5; pin++)
+        if (r->levels >> pin & 1u) add_edge(r, pin, 0);
+    r->in_used = r->in_sent = r->out_used = 0;
+    r->timer_begun = 0;
+    avr_reset(r->avr);
+    rig_estop(r, r->estop);
 }
 
 void rig_send(rig *r, const uint8_t *data, uint32_t length) {
