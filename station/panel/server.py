@@ -153,6 +153,11 @@ def _client(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def _who(request: Request) -> str:
+    """In the record: a browser has a cookie, `station stop` and other programs bring the token themselves."""
+    return f"{'terminal' if 'authorization' in request.headers else 'page'} at {_client(request)}"
+
+
 # -- values --------------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +203,7 @@ def _add_commands(app: FastAPI, panel: Panel) -> None:
             return JSONResponse({"error": f"{body.command} needs the name of an alarm"}, status_code=422)
         if panel.comes_too_late(body):
             return JSONResponse({"error": "it came too late; nothing was done"}, status_code=408)
-        if not panel.take_command(body, _client(request)):
+        if not panel.take_command(body, _who(request)):
             return JSONResponse({"error": "the station is not answering; nothing was done"}, status_code=503)
         machine = panel.board.state.get("machine") or {}
         return JSONResponse({"sent": body.command, "state": machine.get("state")}, status_code=202)

@@ -41,6 +41,32 @@ def test_abort_is_immediate_like_stop(station: FakeStation, open_page: OpenPage)
     until(page, "document.getElementById('stop-note').innerText.includes('ABORT done: Aborted')")
 
 
+def test_what_was_said_of_a_stop_is_over_when_the_machine_runs_again(station: FakeStation, open_page: OpenPage) -> None:
+    page = open_page(station.url)
+    at_rest = note(page)
+    page.locator("#stop").click()
+    station.change(state="STOPPED")
+    until(page, "document.getElementById('stop-note').innerText.includes('STOP done: Stopped')")
+    station.change(state="IDLE")
+    until(page, f"document.getElementById('stop-note').innerText === {json.dumps(at_rest)}")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        pytest.param("EXECUTE", "Execute: start by operator \u00b7 for 12 min 34 s", id="PackML has another word"),
+        pytest.param("STOPPED", "start by operator \u00b7 for 12 min 34 s", id="it has the same"),
+        pytest.param("ABORTED", "Aborted: start by operator \u00b7 for 12 min 34 s", id="fault"),
+    ],
+)
+def test_the_state_is_said_once_and_its_packml_name_where_it_differs(
+    station: FakeStation, open_page: OpenPage, state: str, reason: str
+) -> None:
+    station.change(state=state)
+    page = open_page(station.url)
+    until(page, f"document.getElementById('machine-reason').innerText === {json.dumps(reason)}")
+
+
 def test_a_question_ends_with_the_state_it_was_asked_in(station: FakeStation, open_page: OpenPage) -> None:
     station.change(state="IDLE")
     page = open_page(station.url)
@@ -146,6 +172,34 @@ def test_events_come_live_newest_first_and_the_earlier_ones_once(station: FakeSt
     assert order == sorted(order)
     assert sum("desk 1" in row for row in rows) == 1
     assert len(rows) <= 50
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        pytest.param({"what": "link", "state": "armed", "detail": "armed"}, "ARMED", id="nothing twice"),
+        pytest.param(
+            {"what": "link", "state": "ready", "detail": "clock known"}, "READY \u00b7 clock known", id="detail"
+        ),
+        pytest.param(
+            {"what": "disarmed", "reason": "lease"},
+            "no sign of life from this computer in time",
+            id="why it is not armed",
+        ),
+        pytest.param(
+            {"what": "state", "state": "held", "reason": "hold by page at 10.0.0.7"},
+            "HELD \u00b7 hold by page at 10.0.0.7",
+            id="state",
+        ),
+    ],
+)
+def test_an_event_is_told_in_words(
+    station: FakeStation, open_page: OpenPage, event: dict[str, Any], words: str
+) -> None:
+    page = open_page(station.url)
+    station.change(event=event)
+    until(page, f"document.querySelector('#event-rows tr td.words').innerText === {json.dumps(words)}")
+    assert page.problems == []
 
 
 # -- the belt and the cameras --------------------------------------------------------------------------------------------

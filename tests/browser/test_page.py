@@ -280,6 +280,8 @@ def test_picture_counts_and_controls_are_seen_without_scrolling(
         assert box["y"] >= 0, seen
         assert box["y"] + box["height"] <= height, seen
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    until(page, "document.querySelectorAll('#item-rows tr').length === 12")
+    assert page.evaluate(CUT_OFF) == []
 
 
 def test_many_alarms_neither_hide_in_a_box_nor_push_the_counts_away(station: FakeStation, open_page: OpenPage) -> None:
@@ -305,6 +307,7 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(
 ) -> None:
     page = open_page(station.url, width=width, height=height)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CUT_OFF) == []
     stop = page.locator("#stop").bounding_box()
     assert stop["y"] + stop["height"] <= height
     assert stop["width"] > 200
@@ -323,6 +326,9 @@ def test_every_word_can_be_read(station: FakeStation, open_page: OpenPage, dead:
     poor = page.evaluate(POOR_CONTRAST)
     assert poor == []
 
+
+CUT_OFF = """[...document.querySelectorAll(".scroll")].filter((place) => place.scrollWidth > place.clientWidth)
+  .map((place) => `${place.innerText.slice(0, 40)}: ${place.scrollWidth} px in ${place.clientWidth}`)"""
 
 POOR_CONTRAST = """
 () => {

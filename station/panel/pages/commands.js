@@ -3,6 +3,7 @@
 
 import { Session } from "/pages/session.js";
 import { PersistentWish, wish } from "/pages/wish.js";
+import { clockTime } from "/pages/words.js";
 
 const CONFIRM = {
   start: ["Start sorting?", "Gates will fire and the feeder may run. Look at the line first.", "Start"],
@@ -23,6 +24,7 @@ export class Commands {
   #awaited = null; // {name, state, untilMs}: taken by the station, its effect not yet seen
   #answer = document.getElementById("answer");
   #stopNote = document.getElementById("stop-note");
+  #stopNoteAtRest = this.#stopNote.textContent;
   #confirm = document.getElementById("confirm");
   #lock = document.getElementById("lock");
   #stop = document.getElementById("stop");
@@ -52,6 +54,8 @@ export class Commands {
   follow(machine, state, alive) {
     const allowed = machine?.commands ?? [];
     this.#watchEffect(state, alive);
+    // It runs again: what was said of the last STOP is over.
+    if (STOPPED.includes(this.#state) && !STOPPED.includes(state) && !this.#pending) this.#say(this.#stopNote, this.#stopNoteAtRest);
     if (state === this.#state && alive === this.#alive && String(allowed) === String(this.#allowed)) return;
     this.#state = state;
     this.#alive = alive;
@@ -71,7 +75,7 @@ export class Commands {
     if (status === 0) return this.#say(this.#answer, `${name}: NO ANSWER. It counts for nothing if it comes later.`, true);
     if (status === 408) return this.#say(this.#answer, `${name} CAME TOO LATE and was not done. Try again.`, true);
     if (status !== 202) return this.#say(this.#answer, `${name} REFUSED: ${body.error}`, true);
-    this.#say(this.#answer, `${name} received by the station at ${new Date().toLocaleTimeString()}`);
+    this.#say(this.#answer, `${name} received by the station at ${clockTime()}`);
     if (values.alarm === undefined) this.#awaited = { name, state: this.#state, untilMs: performance.now() + EFFECT_WITHIN_MS };
   }
 
@@ -86,7 +90,7 @@ export class Commands {
     this.#enable();
     if (status === 202) {
       const tries = mine.attempts > 1 ? `, attempt ${mine.attempts} after ${(tookMs / 1000).toFixed(1)} s` : "";
-      this.#say(this.#stopNote, `${name} received by the station at ${new Date().toLocaleTimeString()}${tries}`);
+      this.#say(this.#stopNote, `${name} received by the station at ${clockTime()}${tries}`);
       if (!STOPPED.includes(this.#state)) this.#awaited = { name, state: this.#state, untilMs: performance.now() + EFFECT_WITHIN_MS, stops: true };
     } else if (status === 401 || status === 403) {
       this.#notSignedIn(this.#stopNote, name);
@@ -108,7 +112,7 @@ export class Commands {
     if (awaited === null || !alive) return;
     const place = awaited.stops ? this.#stopNote : this.#answer;
     const done = awaited.stops ? STOPPED.includes(state) : state !== awaited.state;
-    if (done) this.#say(place, `${awaited.name} done: ${state} at ${new Date().toLocaleTimeString()}`);
+    if (done) this.#say(place, `${awaited.name} done: ${state} at ${clockTime()}`);
     else if (performance.now() > awaited.untilMs) this.#say(place, `${awaited.name} HAD NO EFFECT: the machine is still ${state}`, true);
     else return;
     this.#awaited = null;

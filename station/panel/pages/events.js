@@ -1,7 +1,7 @@
 // What happened lately, newest first. Each state message brings the newest; a page that comes late asks for those before once.
 
 import { element } from "/pages/view.js";
-import { EVENTS, ago, word } from "/pages/words.js";
+import { DISARMED, EVENTS, ago, clockTime, word } from "/pages/words.js";
 
 const SHOWN = 50;
 
@@ -37,7 +37,7 @@ function row(event) {
   const [what, troubled] = EVENTS[event.what] ?? [word({}, event.what), false];
   const made = element("tr", troubled ? "troubled" : "");
   const when = new Date(event.utc_ns / 1e6);
-  const time = element("td", "time", when.toLocaleTimeString("en-GB"));
+  const time = element("td", "time", clockTime(when));
   time.title = when.toISOString();
   made.append(time, element("td", "what", troubled ? `\u25c6 ${what}` : what), element("td", "words", wordsOf(event)));
   return made;
@@ -45,15 +45,17 @@ function row(event) {
 
 // The detail of an event as a line: the words it has, or its values as they are.
 function wordsOf(event) {
-  const { detail = {}, camera_id, track_id } = event;
-  const { words, why, reason, command, who, state, away_ms, ...rest } = detail;
+  const { detail: values = {}, camera_id, track_id } = event;
+  const { words, why, reason, detail, command, who, state, away_ms, ...rest } = values;
+  const told = words ?? why ?? (event.what === "disarmed" ? word(DISARMED, reason ?? "") : reason) ?? detail;
   const parts = [
-    camera_id,
+    camera_id && !String(told ?? "").startsWith(camera_id) ? camera_id : "", // most words begin with it
     track_id == null ? "" : `#${track_id}`,
     command && command.toUpperCase(),
     who && `from ${who}`,
     state && state.toUpperCase(),
-    words ?? why ?? reason,
+    String(told).toLowerCase() === state ? "" : told, // "ARMED: armed"
+    detail !== told && detail,
     typeof away_ms === "number" && `away for ${ago(away_ms)}`,
   ];
   for (const [key, value] of Object.entries(rest)) {

@@ -14,6 +14,13 @@ export function element(tag, className, text) {
   return made;
 }
 
+// Words with `commands` in them, as the alarms' actions have.
+function spoken(tag, className, text) {
+  const made = element(tag, className);
+  made.append(...text.split("`").map((part, n) => (n % 2 ? element("code", "", part) : part)));
+  return made;
+}
+
 function setText(id, text) {
   const place = byId(id);
   if (place.textContent !== text) place.textContent = text;
@@ -37,10 +44,12 @@ export function showMachine(state, nowMsOfStation) {
   const name = stateName(machine);
   const abnormal = FAULTS.includes(name);
   const observes = name === "Execute" && state.mode?.no_diverts;
-  setText("machine-state", observes ? "Observing" : word(STATES, name)); // what sends nothing sorts nothing
+  const shown = observes ? "Observing" : word(STATES, name); // what sends nothing sorts nothing
+  setText("machine-state", shown);
   byId("machine-state").title = `${name} (PackML ${machine.number ?? "?"})`;
   const since = machine.since_ns == null || nowMsOfStation === null ? "" : ` · for ${ago(nowMsOfStation - machine.since_ns / 1e6)}`;
-  setText("machine-reason", `${name}: ${machine.reason || "no reason given"}${since}`);
+  const formal = shown.startsWith(name) ? "" : `${name}: `; // PackML's word, where the large one is another
+  setText("machine-reason", `${formal}${machine.reason || "no reason given"}${since}`);
   byId("machine-mark").className = `mark ${RUNS.includes(name) ? "runs" : abnormal ? "fault" : "waits"}`;
   byId("machine-mark").closest("section").classList.toggle("fault", abnormal);
   return name;
@@ -120,9 +129,11 @@ export function showItems(items = [], nowMsOfStation) {
     const [sign, outcome] = OUTCOMES[item.outcome] ?? ["", item.outcome ?? "on the way"];
     const row = element("tr", item.outcome ?? "");
     const label = element("td", "", item.label ?? "unknown");
-    if (typeof item.confidence === "number") label.append(element("small", "", ` ${Math.round(item.confidence * 100)} %`));
+    if (item.label && item.confidence > 0) label.append(element("small", "", ` ${Math.round(item.confidence * 100)} %`));
     const out = element("td", "out");
-    out.append(element("span", "sign", sign), outcome);
+    const fate = element("span", "fate");
+    fate.append(element("span", "sign", sign), outcome);
+    out.append(fate);
     if (item.reason && item.reason !== "none") out.append(element("small", "", ` ${word(REASONS, item.reason)}`));
     const settled = item.settled_ns && nowMsOfStation !== null ? ago(Math.max(0, nowMsOfStation - item.settled_ns / 1e6)) : "";
     row.append(element("td", "", `#${item.track_id}`), label, element("td", "", item.bin ?? "–"), out);
@@ -149,10 +160,11 @@ function alarmRow(alarm, act) {
   const [shape, priority] = PRIORITIES[alarm.priority] ?? PRIORITIES[3];
   const marks = [`p${alarm.priority ?? 3}`, alarm.active ? "active" : "", alarm.acknowledged ? "" : "unacknowledged"];
   const row = element("li", marks.filter(Boolean).join(" "));
+  row.dataset.alarm = alarm.alarm_id;
   const what = element("span", "what", alarm.text);
   const condition = alarm.shelved ? "shelved" : alarm.active ? "" : "gone";
   what.append(element("small", "", ` ${[priority, condition].filter(Boolean).join(", ")}`));
-  row.append(element("span", "shape", shape), what, element("span", "do", alarm.action ?? ""));
+  row.append(element("span", "shape", shape), what, spoken("span", "do", alarm.action ?? ""));
   const acts = element("span", "acts");
   acts.hidden = alarm.words_only === true;
   if (!alarm.acknowledged) acts.append(actButton("Acknowledge", () => act({ command: "acknowledge", alarm: alarm.alarm_id })));

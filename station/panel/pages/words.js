@@ -30,6 +30,12 @@ export const EVENTS = {
   record: ["Record", true], config: ["Setting"], crash: ["Program error", true],
 };
 
+// Why the controller is not armed.
+export const DISARMED = {
+  boot: "it has just started", host: "by this computer", stop: "STOP", lease: "no sign of life from this computer in time",
+  estop: "its emergency-stop input", fault: "a fault of its own", output: "an output did not do what it was told",
+};
+
 export const PRIORITIES = { 1: ["\u25b2", "critical"], 2: ["\u25a0", "warning"], 3: ["\u25cf", "notice"] };
 
 export function word(table, key) {
@@ -47,4 +53,9 @@ export function ago(ms) {
   if (s < 60) return `${s.toFixed(s < 10 ? 1 : 0)} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+// As on every plant's clock, whatever the browser's language: "3:57 PM" and "15:57" on one page are two times.
+export function clockTime(when = new Date()) {
+  return when.toLocaleTimeString("en-GB");
 }

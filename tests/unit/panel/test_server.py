@@ -153,7 +153,7 @@ def test_stop_and_abort_go_their_own_way_and_everything_else_the_common_one(benc
         assert answer.json() == {"sent": command, "state": "Execute"}
     assert [entry["command"] for entry in bench.stops] == ["stop", "abort"]
     assert [entry["command"] for entry in bench.sent] == ["hold"]
-    assert bench.sent[0]["from"] == "127.0.0.1"
+    assert bench.sent[0]["from"] == "terminal at 127.0.0.1"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
