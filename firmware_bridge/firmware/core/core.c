@@ -15,7 +15,6 @@ void sc_init(sc_core *core, uint64_t uid, uint32_t boot_id, uint8_t reset_cause,
     core->disarm_reason = DISARM_BOOT;
     core->schedule_due_us = SC_NEVER;
     core->wake_count = SC_NO_COUNT;
-    core->duty_part_ends_us = 10000000u / SC_DUTY_BUCKETS;
 }
 
 void sc_receive(sc_core *core, const uint8_t *data, uint32_t length, uint64_t now_us) {
@@ -60,9 +59,8 @@ void sc_tick(sc_core *core, uint64_t now_us) {
  * for again soon; one that stands, only when it counts. */
 static uint64_t wake_count_us(const sc_core *core) {
     const sc_encoder_state *e = &core->encoder;
-    if (core->wake_count == SC_NO_COUNT || sc_rate_q32(core, core->ticked_us) == 0) return SC_NEVER;
-    uint64_t counts = (uint64_t)(core->wake_count - e->count); /* has it been reached, sc_encoder has said so */
-    if (counts >= (uint64_t)UINT32_MAX) return SC_NEVER;
+    uint64_t counts = (uint64_t)core->wake_count - (uint64_t)e->count; /* has it been reached, sc_encoder has said so */
+    if (counts >= (uint64_t)UINT32_MAX || sc_rate_q32(core, core->ticked_us) == 0) return SC_NEVER;
     uint64_t foretold_us = e->changed_us + (counts << 32) / e->rate_q32;
     return foretold_us > core->ticked_us ? foretold_us : core->ticked_us + LOOK_AGAIN_US;
 }

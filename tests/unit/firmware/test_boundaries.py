@@ -293,7 +293,7 @@ def test_duty_is_one_gates_own_and_pulses_across_its_parts_count_whole() -> None
 
 
 def test_more_gates_than_a_build_has_are_not_believed() -> None:
-    for asked, has in ((31, 31), (32, 32), (40, 32)):
+    for asked, has in ((31, 31), (32, 32), (33, 32), (255, 32)):
         rig = Rig(device=VirtualDevice(gates=asked))
         rig.run(1)
         assert rig.hello().gates == has

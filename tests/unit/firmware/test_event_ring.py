@@ -4,7 +4,7 @@ import pytest
 
 from firmware_bridge import wire
 from firmware_bridge.virtual_device import Pin
-from tests.unit.firmware.bare import Bare
+from tests.unit.firmware.bare import NEVER, Bare
 
 
 def batches(said: list[wire.Message]) -> list[tuple[int, int]]:
@@ -37,6 +37,20 @@ def test_new_events_go_out_at_once_and_the_oldest_twelve_again_every_10_ms() -> 
     assert batches(bare.tick(22_000)) == [(2, 3), (5, 3), (8, 3), (11, 3), (24, 1)]
 
 
+def test_only_an_event_that_is_not_acknowledged_asks_for_another_look() -> None:
+    bare = Bare(has_encoder=False)
+    assert bare.next_due_us == NEVER
+    bare.at(1000).hello()
+    assert bare.next_due_us == 0
+    bare.acknowledging = False
+    bare.tick(1000)
+    assert bare.next_due_us == 11_000
+    bare.send(wire.EventAck(1))
+    assert bare.next_due_us == NEVER
+    bare.tick(500_000)
+    assert bare.next_due_us == NEVER
+
+
 def test_what_is_acknowledged_is_not_sent_again_and_the_rest_is() -> None:
     bare = listening()
     bare.blink_eye(8)
@@ -48,6 +62,7 @@ def test_what_is_acknowledged_is_not_sent_again_and_the_rest_is() -> None:
     assert batches(bare.tick(12_000)) == [(5, 3), (8, 3)]
     bare.send(wire.EventAck(10))
     assert batches(bare.tick(30_000)) == []
+    assert bare.next_due_us == 38_000  # the encoder's report: no event waits for anything
     bare.blink_eye(4)
     assert batches(bare.tick(30_000)) == [(11, 3), (14, 1)]
     assert batches(bare.tick(39_999)) == []

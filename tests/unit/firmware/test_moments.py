@@ -65,6 +65,17 @@ def test_no_crc_arms_a_device_that_holds_no_configuration() -> None:
     assert not bare.device.armed
 
 
+@pytest.mark.parametrize("gates", [1, 3, 7])
+def test_the_level_of_a_gate_that_is_not_configured_stays_low(gates: int) -> None:
+    every = alike(replace(PLAIN, safe_level=1))
+    bare = Bare(every)
+    bare.at(1000).hello()
+    for gate in wire.gate_messages(every):
+        assert bare.answer(gate, wire.Ack).error == 0
+    assert bare.answer(wire.commit_message(replace(every, gates=every.gates[:gates])), wire.ConfigReply).error == 0
+    assert bare.device.levels == (1 << gates) - 1
+
+
 def test_a_refused_number_of_gates_leaves_none_whose_level_could_be_driven() -> None:
     bare = Bare().armed(1000)
     bare.send(wire.Stop())

@@ -18,6 +18,15 @@ def steady(period_us: int = 4096, counts: int = 100) -> Bare:
     return bare
 
 
+def test_after_boot_nothing_is_waited_for_whatever_the_belt_does() -> None:
+    bare = Bare()
+    for count in (0, -5, 7, 10**6):
+        bare.count(1000 + abs(count), count)
+        assert (bare.wake_count, bare.next_edge_us, bare.next_due_us) in ((NO_COUNT, NEVER, NEVER), (NO_COUNT, 0, 0))
+    bare.tick(2_000_000)
+    assert (bare.wake_count, bare.next_edge_us, bare.next_due_us) == (NO_COUNT, NEVER, NEVER)
+
+
 def test_a_command_in_counts_is_looked_for_when_the_belt_should_be_there() -> None:
     bare = steady()
     now_us = 409_600
