@@ -1,9 +1,11 @@
-/* The device on an RP2040 (Raspberry Pi Pico) over its own USB. Written against the pico-sdk's documentation and never built with it.
+/* The device on an RP2040 (Raspberry Pi Pico) over its own USB. Written against the pico-sdk's documentation and never built with it:
+ * what is checked is that it compiles for the processor against the SDK's prototypes (`make rp2040-prototypes`).
  *
  * GP2..9: gates, GP10: line permit, GP11: camera trigger. GP12: E-stop (high = pressed), GP13: belt running, GP14: photo-eye.
  * GP16, 17: encoder A, B. Outputs are inputs until a configuration says which level is safe: every driver needs its own pull.
- * An alarm interrupt moves the gates from planned moves, as on the AVR; the loop plans. What runs in interrupts lies in memory,
- * not in flash, whose cache may miss. The watchdog is kicked only when the loop ran and the alarm can still be set. */
+ * An alarm interrupt moves the gates from planned moves, as on the AVR; the loop plans. The whole program is copied to memory at
+ * its start (CMakeLists.txt): flash, whose cache may miss, and what the SDK keeps there, delay no edge. The watchdog is kicked only
+ * when the loop and the timer's interrupt both ran. */
 #include "hardware/gpio.h"
 #include "hardware/sync.h"
 #include "hardware/timer.h"
@@ -18,7 +20,7 @@
 #include "../common/moves.h"
 
 enum { GATES = SC_GATES, FIRST_GATE = 2, PERMIT = 10, TRIGGER = 11, ESTOP = 12, INPUTS = 3, ENCODER_A = 16, ENCODER_B = 17 };
-enum { WATCHDOG_MS = 250, CHUNK = 64, LONGEST_MOVE_US = 50000, CORE_BYTES = 48 * 1024 };
+enum { WATCHDOG_MS = 250, PULSE_US = 20000, CHUNK = 64, LONGEST_MOVE_US = 50000, CORE_BYTES = 48 * 1024 };
 
 #define GATE_PINS ((uint32_t)((1u << GATES) - 1u) << FIRST_GATE)
 #define OUTPUT_PINS (GATE_PINS | 1u << PERMIT | 1u << TRIGGER)
@@ -39,7 +41,8 @@ static struct {
     uint32_t on, off;
 } done[MOVES_LOG];
 static volatile uint32_t done_used;
-static uint alarm;
+static uint gate_alarm, pulse_alarm;
+static volatile bool timer_ran;
 
 /* ---- interrupts */
 
@@ -59,7 +62,7 @@ static void __not_in_flash_func(walk)(void) {
         uint64_t now_us = time_us_64();
         int32_t left_us = (int32_t)(move->at - (uint32_t)now_us);
         if (left_us > 0) {
-            if (left_us > LONGEST_MOVE_US || !hardware_alarm_set_target(alarm, from_us_since_boot(now_us + (uint32_t)left_us))) return;
+            if (left_us > LONGEST_MOVE_US || !hardware_alarm_set_target(gate_alarm, from_us_since_boot(now_us + (uint32_t)left_us))) return;
             continue; /* it has become due meanwhile */
         }
         moves.next++;
@@ -72,6 +75,12 @@ static void __not_in_flash_func(walk)(void) {
 static void __not_in_flash_func(on_alarm)(uint number) {
     (void)number;
     walk();
+}
+
+/* For the watchdog: the timer counts and interrupts. */
+static void __not_in_flash_func(on_pulse)(uint number) {
+    timer_ran = true;
+    hardware_alarm_set_target(number, from_us_since_boot(time_us_64() + PULSE_US));
 }
 
 /* Any edge of A or B is one step, forward or back; a jump over two counts as none. */
@@ -141,7 +150,7 @@ static void drive(uint64_t now_us) {
         gpio_put_masked(OUTPUT_PINS, pins);
         if (sc_configured(core)) gpio_set_dir_out_masked(OUTPUT_PINS);
         else gpio_set_dir_in_masked(OUTPUT_PINS);
-        hardware_alarm_cancel(alarm);
+        hardware_alarm_cancel(gate_alarm);
         walk();
     }
     restore_interrupts(state);
@@ -181,8 +190,11 @@ static void start(void) {
     uint8_t cause = watchdog_enable_caused_reboot() ? SC_RESET_WATCHDOG : SC_RESET_POWER;
     sc_init(core, uid, get_rand_32() | 1u, cause, GATES, 1);
     stdio_init_all();
-    alarm = (uint)hardware_alarm_claim_unused(true);
-    hardware_alarm_set_callback(alarm, on_alarm);
+    gate_alarm = (uint)hardware_alarm_claim_unused(true);
+    hardware_alarm_set_callback(gate_alarm, on_alarm);
+    pulse_alarm = (uint)hardware_alarm_claim_unused(true);
+    hardware_alarm_set_callback(pulse_alarm, on_pulse);
+    on_pulse(pulse_alarm);
     encoder_phase = gpio_get_all() >> ENCODER_A & 3u;
     gpio_set_irq_enabled_with_callback(ENCODER_A, GPIO_IRQ_EDGE_RISE | GPIO_IRQ_EDGE_FALL, true, on_encoder);
     gpio_set_irq_enabled(ENCODER_B, GPIO_IRQ_EDGE_RISE | GPIO_IRQ_EDGE_FALL, true);
@@ -201,6 +213,8 @@ int main(void) {
         receive();
         sc_tick(core, look_at_interrupts());
         transmit();
+        if (!timer_ran) continue;
+        timer_ran = false;
         watchdog_update();
     }
 }
