@@ -87,7 +87,7 @@ void sc_encoder(sc_core *core, uint64_t at_us, int64_t count) {
 uint32_t sc_rate_q32(const sc_core *core, uint64_t now_us) {
     const sc_encoder_state *e = &core->encoder;
     uint64_t silent_us = now_us > e->changed_us ? now_us - e->changed_us : 0;
-    if (e->rate_q32 == 0 || silent_us > STANDSTILL_US) return 0;
+    if (silent_us > STANDSTILL_US) return 0;
     uint64_t missing_q32 = silent_us * e->rate_q32;
     if (silent_us < PATIENCE_US || missing_q32 < (5ull << 32) / 4) return e->rate_q32;
     return (uint32_t)((1ull << 32) / silent_us);

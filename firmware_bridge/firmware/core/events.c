@@ -62,13 +62,11 @@ static uint16_t send_from(sc_core *core, uint16_t skip) {
 void sc_events_pump(sc_core *core, uint64_t now_us) {
     if (core->session == 0 || core->ring_used == 0) return;
     core->events_fresh = false;
-    bool again = core->ring_sent > 0 && now_us >= core->resend_us;
+    bool again = now_us >= core->resend_us;
     if (again || core->ring_sent == 0) core->resend_us = now_us + RESEND_US;
-    uint16_t skip = 0, n = 1;
-    for (uint8_t frame = 0; again && n > 0 && frame < RESEND_FRAMES && skip < core->ring_sent; frame++) {
-        n = send_from(core, skip);
-        skip = (uint16_t)(skip + n);
-    }
+    uint16_t skip = 0, n;
+    for (uint8_t frame = 0; again && frame < RESEND_FRAMES && skip < core->ring_sent; frame++)
+        skip = (uint16_t)(skip + send_from(core, skip));
     if (skip < core->ring_sent) skip = core->ring_sent;
     while (skip < core->ring_used && (n = send_from(core, skip)) > 0) skip = (uint16_t)(skip + n);
     core->ring_sent = skip;
@@ -78,6 +76,5 @@ void sc_events_pump(sc_core *core, uint64_t now_us) {
 void sc_events_restart(sc_core *core, uint64_t now_us) {
     core->ring_used = core->ring_sent = core->ring_first = 0;
     core->first_seq = 1;
-    core->resend_us = now_us;
     sc_event_push(core, (sc_event){.kind = EVENT_BOOT, .id = core->boot_id, .on = now_us, .extra = core->reset_cause});
 }

@@ -64,6 +64,7 @@ def two_halves(before: int, after: int) -> Bare:
         (6144, 4096, Q32 // 2 - Q32 // 4 * 512 // 1025 - 1),
         # never to less than half of what was last seen
         (8192, 1024, Q32 // 16),
+        (4512, 2048, Q32 // 8),
         # never beyond what 32 bits hold: a count per us
         (4096, 7168, Q32 - 1),
         (16_384, 16_384, Q32 - 1),

@@ -20,8 +20,8 @@ def cobs(raw: bytes) -> bytes:
     return b"".join(bytes([len(run) + 1]) + run for run in raw.split(b"\0"))
 
 
-def framed(body: bytes) -> bytes:
-    return b"\0" + cobs(body + crc32(body).to_bytes(4, "little")) + b"\0"
+def framed(body: bytes, behind: bytes = b"") -> bytes:
+    return b"\0" + cobs(body + crc32(body).to_bytes(4, "little") + behind) + b"\0"
 
 
 def head(kind: int, session: int = SESSION) -> bytes:
@@ -49,6 +49,18 @@ def test_a_longer_frame_is_a_damaged_one_and_costs_only_itself(length: int) -> N
     bare = Bare().armed()
     assert taken(bare, framed(head(0x60) + b"x" * length)) == ([], 1, 0)
     assert taken(bare, framed(head(0x60))) == ([wire.Ack(0x60, 7, 7)], 0, 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        framed(head(0x60) + b"x" * 86, behind=b"x"),  # what would fit is a whole frame
+        framed(head(0x60), behind=b"x" * 86 + b"\x0a"),  # and so are its first ten bytes
+        framed(head(0x60), behind=b"x"),
+    ],
+)
+def test_a_whole_frame_with_something_behind_it_is_a_damaged_one(data: bytes) -> None:
+    assert taken(Bare().armed(), data) == ([], 1, 0)
 
 
 @pytest.mark.parametrize("length", range(6))

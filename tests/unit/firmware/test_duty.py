@@ -76,6 +76,19 @@ def test_after_a_leap_of_twenty_seconds_the_history_begins_anew(slept_us: int, b
     assert has_budget(bare, gate, back_us, 20_020)
 
 
+@pytest.mark.parametrize("slept_us", [0, 1_500_000, 2_500_000, 9_999_999, 10_500_000, 18_500_000, 19_999_999])
+def test_a_sleep_of_up_to_twenty_seconds_leaves_the_seconds_where_they_were(slept_us: int) -> None:
+    bare = duty(10, 0)
+    bare.tick(2000)
+    landed_us = SECOND + slept_us
+    bare.at(landed_us).tick_gates()
+    bare.arm()
+    pulse(bare, 0, landed_us + 100_000, 80_000)
+    back_us = (bare.now_us - 80_000) // SECOND * SECOND + 10 * SECOND
+    assert not has_budget(bare, 0, back_us - 1, 20_020)
+    assert has_budget(bare, 0, back_us, 20_020)
+
+
 def test_a_gate_that_is_on_through_a_leap_is_charged_for_nothing_before_it() -> None:
     bare = duty(100, 0)  # 1 s in 10 s
     bare.counts(range(1000, 100_001, 1000))
@@ -105,10 +118,12 @@ def test_a_stop_that_comes_before_the_tick_counts_on_time_in_the_second_it_belon
 def test_the_history_of_32_gates_touches_nothing_beside_it() -> None:
     bare = duty(1000, 0, gates=32)
     bare.count(1500, 0x0123456789ABCDEF)
-    for us in (*range(100_000, 12 * SECOND, 100_000), 50 * SECOND):
+    assert bare.divert_time(1, 1, 200, 10_900) == 0
+    for us in (*range(100_000, 13 * SECOND, 100_000), 50 * SECOND):
         bare.tick(us)
         assert bare.device.count == 0x0123456789ABCDEF
-        assert bare.device.outputs() == 0
+        assert bare.device.outputs() == (200_000 <= us < 10_900_000)
+    assert bare.edge_us() == [200_000, 10_900_000]
     assert bare.lease().config_crc == wire.commit_message(bare.config).crc
 
 

@@ -86,8 +86,8 @@ def test_a_batch_says_all_of_each_event() -> None:
         bare.at(us)
         bare.device.set_input(17, level, bare.now_ns)
     [batch] = [m for m in bare.tick(2**33 + 10) if isinstance(m, wire.Events)]
-    assert [(e.kind, e.id, e.on, e.off, e.extra) for e in batch.events] == [
-        (wire.EVENT_INPUT, 17, 2**33 + n, -7, level) for n, level in ((5, 1), (6, 0), (9, 1))
+    assert [(e.kind, e.flags, e.id, e.on, e.off, e.extra) for e in batch.events] == [
+        (wire.EVENT_INPUT, 0, 17, 2**33 + n, -7, level) for n, level in ((5, 1), (6, 0), (9, 1))
     ]
 
 

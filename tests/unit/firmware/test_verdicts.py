@@ -58,6 +58,7 @@ WINDOWS = [
     ([(20, 120), (110, 200)], (190, 220), 0),
     ([(20, 120), (110, 200)], (190, 221), LIMIT),
     ([(20, 120), (300, 400)], (190, 200), 0),
+    ([(20, 40), (20, 120)], (119, 221), LIMIT),  # two that begin together: the longer one counts
     ([(20, 220)], (220, 221), LIMIT),
     ([(20, 220)], (224, 424), 0),
     ([(20, 220)], (224, 425), LIMIT),
@@ -103,6 +104,14 @@ def test_hold_is_judged_by_the_output_not_by_the_window(
         min_hold_us=30 * 1024,
     )
     assert window(moving(gate), 1, 20, 50, in_counts) == answer
+
+
+@pytest.mark.parametrize(("start", "answer"), [(40, 0), (30, 0), (20, 0), (41, LIMIT), (16, 0), (17, LIMIT)])
+def test_a_window_no_longer_than_its_delays_is_a_pulse_of_no_length(start: int, answer: int) -> None:
+    """It joins what it touches, and owes the gap to what it does not."""
+    bare = armed(replace(SPACED, closing_delay_us=10_000))
+    assert bare.divert_time(1, 1, 20, 50) == 0  # output 20 .. 40
+    assert bare.divert_time(2, 1, start, start + 10) == answer
 
 
 @pytest.mark.parametrize("asked_in_counts", [False, True], ids=["ask in time", "ask in counts"])

@@ -49,6 +49,17 @@ def test_a_command_in_counts_is_looked_for_when_the_belt_should_be_there() -> No
     assert bare.wake_count == 160
 
 
+def test_a_new_measure_of_the_belt_is_looked_at_at_once() -> None:
+    """Every lead has changed with it."""
+    bare = steady()
+    assert bare.divert_count(1, 1, 120, 160) == 0
+    bare.tick(409_600)
+    for us, count, looked_at in ((409_700, 101, False), (410_700, 102, True)):  # less than 1 ms after 100; 1.1 ms
+        bare.count(us, count)
+        assert (bare.next_edge_us == 0) == looked_at
+        bare.tick(us)
+
+
 def test_a_command_whose_belt_stands_waits_for_its_count_and_for_nothing_else() -> None:
     bare = steady()
     assert bare.divert_count(1, 1, 120, 160) == 0
