@@ -154,14 +154,18 @@ def _draw_strip(strip: BgrImage, camera: SeenCamera, snapshot: Snapshot) -> None
 def _figures(camera: SeenCamera, snapshot: Snapshot) -> list[tuple[str, Colour]]:
     p99, budget = snapshot.latency_p99_ms, snapshot.latency_budget_ms
     age_ns = max(0, snapshot.made_ns - camera.captured_ns)
-    slow = p99 is not None and budget is not None and p99 > budget
+    latency_colour = AMBER if p99 is not None and budget is not None and p99 > budget else GREY
     counts = [
         (f"{kind.value} {snapshot.by_outcome.get(kind, 0)}", _count_colour(kind, snapshot)) for kind in OutcomeKind
     ]
     return [
         (f"{camera.camera_id} {_number(camera.fps, '.1f')} fps", GREY if camera.live else RED),
         (f"{age_ns / 1e6:.0f} ms old", AMBER if age_ns > OLD_NS else GREY),
-        (f"latency {_number(snapshot.latency_p50_ms)} / {_number(p99)} ms p50/p99", AMBER if slow else GREY),
+        *(
+            [(f"latency {_number(snapshot.latency_p50_ms)} / {_number(p99)} ms p50/p99", latency_colour)]
+            if p99 is not None
+            else []
+        ),
         *counts,
         (f"on belt {snapshot.in_flight}", GREY),
         *([(f"frames dropped {camera.dropped}", AMBER)] if camera.dropped else []),

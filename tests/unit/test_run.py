@@ -1,0 +1,47 @@
+"""What a run is told to show before it begins: on a simulated controller that it is a simulation, else not."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from station.config import StationConfig, builtin_config
+from station.run import RunOptions, run
+
+PORT = "/dev/ttyACM7"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0.png"), np.full((80, 120, 3), 90, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("port", "dry_run", "simulated"),
+    [
+        pytest.param("virtual", False, True, id="the port is virtual"),
+        pytest.param(None, False, True, id="the configuration's port is virtual"),
+        pytest.param(PORT, False, False, id="a real port"),
+        pytest.param("virtual", True, False, id="nothing is sent at all"),
+    ],
+)
+def test_a_run_on_the_simulated_controller_carries_the_badge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path, port: str | None, dry_run: bool, simulated: bool
+) -> None:
+    shown: list[tuple[bool, str | None]] = []
+
+    def told(options: RunOptions, config: StationConfig, cameras: Any, port: str | None, *_: Any) -> Any:
+        shown.append((options.screen.simulated, port))
+        return {}, False
+
+    monkeypatch.setattr("station.run._run_on", told)
+    monkeypatch.setattr("station.run._twin", lambda config, port, out, clock: nullcontext(port))
+    config = builtin_config("virtual")
+    run(RunOptions((str(pictures),), config, port=port, dry_run=dry_run, out=tmp_path / "out"), lambda _: None)
+    assert shown == [(simulated, None if dry_run else port or "virtual")]
