@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from firmware_bridge.serial_port import PortSettings, SerialTransport
 from station.clock import Clock
 from station.commissioning.config_checks import config_findings, read_config
 from station.commissioning.findings import Finding, Verdict, failed, passed, warned
@@ -20,7 +21,13 @@ from station.commissioning.host_checks import (
     port_grabbers,
     record_directory,
 )
-from station.commissioning.port_checks import candidates, controller_findings, open_controller, port_findings
+from station.commissioning.port_checks import (
+    candidates,
+    controller_findings,
+    open_controller,
+    port_findings,
+    relay_findings,
+)
 from station.config import RELAY, StationConfig
 
 
@@ -87,8 +94,7 @@ def _port(asked: Examination, config: StationConfig | None) -> Iterator[Finding]
         yield _virtual_core()
         return
     if port.startswith(RELAY):
-        yield from port_findings(port.removeprefix(RELAY))
-        yield _relay_board(config)
+        yield from _relay_port(port.removeprefix(RELAY), config, asked.clock)
         return
     ports = candidates(port)
     if not ports:
@@ -101,8 +107,18 @@ def _port(asked: Examination, config: StationConfig | None) -> Iterator[Finding]
                 yield from controller_findings(controller, asked.clock, config)
 
 
+def _relay_port(port: str, config: StationConfig | None, clock: Clock) -> Iterator[Finding]:
+    """The board is asked when nothing else speaks against it, and then only read."""
+    findings = [*port_findings(port), _relay_board(config)]
+    yield from findings
+    relay = config.link.relay if config is not None else None
+    if config is None or relay is None or any(finding.verdict is Verdict.FAIL for finding in findings):
+        return
+    yield from relay_findings(SerialTransport(port, PortSettings(relay.baud)), config, clock)
+
+
 def _relay_board(config: StationConfig | None) -> Finding:
-    """From the configuration alone: asking the board would already switch its relays off and set its watchdog."""
+    """What the configuration says of it."""
     relay = config.link.relay if config is not None else None
     if relay is None:
         return failed(

@@ -1,6 +1,7 @@
 """Can the controller be reached as it should: device file and rights, stable name, FTDI latency, firmware, clock bound.
 
-Everything about the device file is read from the file system, below a root that tests replace. Never arms, never configures.
+Everything about the device file is read from the file system, below a root that tests replace. Never arms, never configures;
+a relay board is only read.
 """
 
 import grp
@@ -14,6 +15,7 @@ from typing import Protocol
 from firmware_bridge.controller import Controller
 from firmware_bridge.conversation import SessionSettings
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.kept_port import Transport
 from firmware_bridge.link import SerialController
 from firmware_bridge.messages import LinkChanged, LinkState
 from firmware_bridge.serial_port import FTDI_MS, PortSettings, SerialTransport, latency_timer_ms, list_serial_ports
@@ -23,6 +25,7 @@ from station.commissioning.findings import Finding, failed, passed, warned
 from station.config import StationConfig
 
 LONGEST_GREETING_NS = 5_000_000_000
+ASKED_FOR_NS = 1_000_000_000  # of a relay board
 
 
 class WiredController(Controller, Protocol):
@@ -175,3 +178,32 @@ def _fits(config: StationConfig, gates: int, has_count: bool) -> Finding:
         fix = "wire the encoder to a board that has one, or remove belt.mm_per_count and give belt.speed_m_s"
         return failed("outputs", "belt.mm_per_count is configured, the controller has no encoder", fix)
     return passed("outputs", f"{wanted} of {gates} outputs are used")
+
+
+def relay_findings(transport: Transport, config: StationConfig, clock: Clock) -> Iterator[Finding]:
+    """What the board answers when it is read for a second; the configuration has a [link.relay] with a watchdog register."""
+    try:
+        from firmware_bridge.relay_probe import RelayProbe
+        from firmware_bridge.relay_session import RelaySettings
+    except ImportError as error:
+        yield failed("relay board", str(error), "pip install 'station[relay]'")
+        return
+    from station.commissioning.relay_ping import ask
+
+    assert config.link.relay is not None
+    settings = RelaySettings(**config.link.relay.model_dump())
+    probe = RelayProbe(settings, len(config.gates) + settings.permit_relay)
+    until_ns = clock.now_ns() + ASKED_FOR_NS
+    try:
+        ask(transport, probe, clock, lambda: clock.now_ns() < until_ns, lambda *_: None)
+    except BridgeError as error:
+        yield failed("relay board", str(error), "check the port, and that no other program has it open")
+        return
+    trouble = probe.trouble()
+    if trouble:
+        fix = "check power, the A and B wires, device_id and baud of [link.relay], and the registers in the board's manual"
+        yield failed("relay board", f"{transport.name}: {trouble}", fix)
+        return
+    slowest_ms = max(probe.trips_us) / 1000
+    words = f"answers within {slowest_ms:.0f} ms; its watchdog register holds {probe.watchdog_ms} ms until it is armed"
+    yield passed("relay board", f"{transport.name}: {words}")

@@ -1,6 +1,7 @@
 """Ports and controllers as a plant has them: made-up device files, and the firmware's own core behind a wire in memory."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from firmware_bridge.loopback import DeviceTransport, SteppedController, WireFau
 from firmware_bridge.virtual_device import VirtualDevice
 from station.clock import ManualClock
 from station.commissioning.findings import Finding, Verdict
-from station.commissioning.port_checks import controller_findings, port_findings
-from station.config import builtin_config, changed
+from station.commissioning.port_checks import controller_findings, port_findings, relay_findings
+from station.config import StationConfig, builtin_config, changed
+from tests.unit.firmware_bridge.relay_rig import WATCHDOG, FakeBoard
 
 
 @pytest.fixture
@@ -124,3 +126,46 @@ def test_firmware_of_another_protocol_is_told_to_be_flashed(monkeypatch: pytest.
     assert findings["controller"].verdict is Verdict.FAIL
     assert "schema" in findings["controller"].message
     assert "flash the firmware" in findings["controller"].fix
+
+
+@dataclass
+class TimedBoard(FakeBoard):
+    """Waiting takes the time it says."""
+
+    clock: ManualClock = field(default_factory=lambda: ManualClock(1))
+
+    def wait(self, timeout_s: float) -> None:
+        self.clock.advance_ms(timeout_s * 1000)
+        self.live_until(self.clock.now_ns())
+
+
+def with_relays(register: int = WATCHDOG) -> StationConfig:
+    config = builtin_config("station")
+    relay = {"watchdog_register": register, "watchdog_unit_ms": 10}
+    return changed(config, link=config.link.model_dump() | {"relay": relay})
+
+
+def test_a_relay_board_is_read_and_left_as_it_was() -> None:
+    board = TimedBoard(registers={WATCHDOG: 25_000}, relays=[True] * 16)
+    (finding,) = relay_findings(board, with_relays(), board.clock)
+    assert finding.verdict is Verdict.PASS, finding
+    assert "holds 250000 ms" in finding.message
+    assert board.moves == []
+    assert (board.relays, board.registers) == ([True] * 16, {WATCHDOG: 25_000})
+
+
+@pytest.mark.parametrize(
+    ("board", "register", "words"),
+    [
+        ({"deaf": True}, WATCHDOG, "nobody answers as Modbus device 1 at 9600 baud"),
+        ({}, 7, "no watchdog at register 7 (Modbus exception 2)"),
+        ({"relays": [False] * 4}, WATCHDOG, "no relays 0 to 7"),
+        ({"plugged": False}, WATCHDOG, "no such port"),
+    ],
+    ids=["silent", "another register", "four relays", "unplugged"],
+)
+def test_a_relay_board_that_cannot_serve_is_found(board: dict[str, object], register: int, words: str) -> None:
+    asked = TimedBoard(**({"relays": [False] * 16} | board))  # type: ignore[arg-type]
+    (finding,) = relay_findings(asked, with_relays(register), asked.clock)
+    assert finding.verdict is Verdict.FAIL
+    assert words in finding.message

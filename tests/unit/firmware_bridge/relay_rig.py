@@ -6,7 +6,12 @@ from dataclasses import dataclass, field, replace
 from pymodbus.constants import ExcCodes
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU, ReadHoldingRegistersRequest
-from pymodbus.pdu.bit_message import WriteMultipleCoilsRequest, WriteMultipleCoilsResponse
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadCoilsResponse,
+    WriteMultipleCoilsRequest,
+    WriteMultipleCoilsResponse,
+)
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersResponse,
     WriteSingleRegisterRequest,
@@ -109,6 +114,9 @@ class FakeBoard:
             case WriteMultipleCoilsRequest():
                 self._switch(request.address, request.bits[: request.count])
                 return WriteMultipleCoilsResponse(address=request.address, count=request.count, dev_id=1)
+            case ReadCoilsRequest() if request.address + request.count <= len(self.relays):
+                bits = self.relays[request.address : request.address + request.count]
+                return ReadCoilsResponse(bits=bits, dev_id=1)
             case WriteSingleRegisterRequest() if request.address in self.registers:
                 self.registers[request.address] = 0 if self.forgets else request.registers[0]
                 return WriteSingleRegisterResponse(address=request.address, registers=request.registers, dev_id=1)
