@@ -113,12 +113,17 @@ class Life:
         cancel_ns = world.now_ns + 3_000 * MS
         while world.now_ns < end_ns:
             world.run(0.1)
-            done = world.commands.keys() <= world.finals.keys() | world.orphans
-            if done and world.state is LinkState.ARMED and world.device.armed and not world.device.outputs():
-                break
+            if self._recovered():
+                world.run(0.05)
+                if self._recovered():  # a clock may just now have come to its end and be compared again
+                    break
             if cancel_ns <= world.now_ns < cancel_ns + 100 * MS:
                 world.controller.cancel_all()
-        world.run(0.05)
+
+    def _recovered(self) -> bool:
+        world = self.world
+        done = world.commands.keys() <= world.finals.keys() | world.orphans
+        return done and world.state is LinkState.ARMED and world.device.armed and not world.device.outputs()
 
     # ---- what happens
 
