@@ -166,7 +166,8 @@ class Conversation:
         if fastest_us > FTDI_LIKE_US:
             return (
                 f"{limit}: the fastest answer took {fastest_us / 1000:.1f} ms. An FTDI adapter does that with its latency "
-                "timer at 16 ms: set it to 1 (station ports ping names the file and the udev rule)"
+                "timer at 16 ms: set it to 1 (station ports ping names the file and the udev rule). A board with a slow loop "
+                "(ATmega328P) does it for good: link.max_sync_bound_us = 10000"
             )
         return f"{limit}: the fastest answer took {fastest_us / 1000:.1f} ms; is this computer overloaded?"
 

@@ -8,6 +8,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure (CI installs every tool)")
+    parser.addoption("--baud", type=int, default=1_000_000, help="of --port; the ATmega328P image speaks 250000")
     parser.addoption(
         "--port", default=None, help="serial device for the hardware-in-loop suite; default: a pty with the core"
     )

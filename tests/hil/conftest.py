@@ -67,7 +67,7 @@ def rung(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rung]:
         case "qemu":
             rung = QemuRung()
         case _:
-            rung = PortRung(str(request.config.getoption("--port")))
+            rung = PortRung(str(request.config.getoption("--port")), int(request.config.getoption("--baud")))
     yield rung
     rung.end()
 

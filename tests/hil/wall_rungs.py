@@ -11,7 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 
 import firmware_bridge.firmware
-from firmware_bridge.serial_port import SerialTransport
+from firmware_bridge.serial_port import PortSettings, SerialTransport
 from tests.hil.rungs import MM_PER_COUNT, GateEdge
 
 SPEED_MM_S = 400.0
@@ -26,9 +26,9 @@ class PortRung:
 
     name = "port"
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, baud: int = 1_000_000) -> None:
         self.port = port
-        self.transport = SerialTransport(port)
+        self.transport = SerialTransport(port, PortSettings(baud))
 
     def now_ns(self) -> int:
         return time.monotonic_ns()
