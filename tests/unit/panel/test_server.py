@@ -243,6 +243,13 @@ def test_a_token_is_traded_for_a_cookie_no_script_can_read(bench: Bench) -> None
     assert bench.client.post("/api/v1/commands", json={"command": "stop"}, headers=FORM).status_code == 202
 
 
+def test_the_record_tells_a_page_from_a_terminal(bench: Bench) -> None:
+    bench.client.post("/api/v1/session", json={"token": TOKENS.operator}, headers=FORM)
+    bench.client.post("/api/v1/commands", json={"command": "hold"}, headers=FORM)
+    bench.post({"command": "hold"})
+    assert [entry["from"] for entry in bench.sent] == ["page at 127.0.0.1", "terminal at 127.0.0.1"]
+
+
 def test_a_cookie_alone_without_our_header_commands_nothing(bench: Bench) -> None:
     bench.client.post("/api/v1/session", json={"token": TOKENS.operator}, headers=FORM)
     assert bench.client.post("/api/v1/commands", json={"command": "stop"}).status_code == 403

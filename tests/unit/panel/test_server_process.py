@@ -76,7 +76,7 @@ def test_it_shows_obeys_and_ends_without_a_trace(bench: Bench) -> None:
     bench.until(lambda: [c["command"] for c in bench.panel.commands()] == ["hold"])
     assert bench.ask("POST", "/api/v1/commands", {"command": "stop"})[0] == 202
     assert bench.ask("POST", "/api/v1/commands", {"command": "abort"})[0] == 202
-    bench.until(lambda: bench.stops == [("stop", "127.0.0.1"), ("abort", "127.0.0.1")])
+    bench.until(lambda: bench.stops == [("stop", "terminal at 127.0.0.1"), ("abort", "terminal at 127.0.0.1")])
     assert bench.panel.commands() == []
     assert bench.panel.token_file is not None
     assert bench.panel.token_file.stat().st_mode & 0o077 == 0
