@@ -29,7 +29,7 @@ static sc_edge_due count_edge(const sc_core *core, int64_t edge_q8, const sc_now
     if (past_q8 >= 0) {
         edge.due = true;
         if (past_q8 > 0) edge.late_us = now->rate_q32 == 0 ? SC_NEVER : ((uint64_t)past_q8 << 24) / now->rate_q32;
-    } else if (core->encoder.count < edge_count || core->encoder.rate_q32 == 0) {
+    } else if (core->encoder.count < edge_count) { /* always so while no rate is known: then the edge is a whole count */
         edge.at_count = edge_count;
     } else if (core->encoder.count != core->encoder.peak) { /* dithering back: only the next count tells */
         edge.at_count = edge_count + 1;

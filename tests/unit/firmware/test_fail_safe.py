@@ -197,6 +197,11 @@ def test_cancel_takes_back_what_has_not_begun(rig: Rig) -> None:
     assert rig.missed() == {2: MissReason.CANCELLED}
 
 
+def test_to_cancel_everything_is_no_error_where_there_is_nothing(rig: Rig) -> None:
+    assert rig.answer(wire.Cancel(0), wire.Ack).error == 0
+    assert rig.answer(wire.Cancel(1), wire.Ack).error == ERROR_UNKNOWN_ID
+
+
 def test_cancel_of_everything_leaves_what_has_begun(rig: Rig) -> None:
     queue_three(rig)
     assert rig.answer(wire.Cancel(0), wire.Ack).error == 0

@@ -7,7 +7,7 @@ import pytest
 from firmware_bridge import wire
 from firmware_bridge.messages import MissReason
 from firmware_bridge.virtual_device import Pin
-from tests.unit.firmware.bare import PLAIN, SECOND, Bare, alike
+from tests.unit.firmware.bare import NO_COUNT, PLAIN, SECOND, Bare, alike
 from tests.unit.firmware.rig import CONFIG, GATE, SESSION, config_with
 
 # --- lease
@@ -200,7 +200,7 @@ def test_a_gate_that_owes_its_gap_opens_as_soon_as_it_may(late_us: int) -> None:
     bare.tick(18_000 + late_us)
     assert bare.edge_us() == [8_000 + late_us, 18_000 + late_us]
     bare.tick(22_000)
-    assert bare.next_edge_us == (22_000 + late_us if late_us else 52_000)
+    assert (bare.next_edge_us, bare.wake_count) == (22_000 + late_us if late_us else 52_000, NO_COUNT)
     bare.tick(22_000 + late_us)
     assert bare.edge_us()[2:] == [22_000 + late_us]
     bare.tick(52_000)
@@ -208,7 +208,8 @@ def test_a_gate_that_owes_its_gap_opens_as_soon_as_it_may(late_us: int) -> None:
     assert [e.extra for e in bare.told(wire.EVENT_FIRED)] == [late_us, late_us]
 
 
-def test_a_wait_for_the_gap_that_would_be_too_long_ends_as_missed_when_it_is_too_late() -> None:
+@pytest.mark.parametrize("slow_pass_us", [0, 300])
+def test_a_wait_for_the_gap_that_would_be_too_long_ends_as_missed_when_it_is_too_late(slow_pass_us: int) -> None:
     """A belt that doubles its speed between two pulses: 8 counts were 8 ms and are 4; the gap of 7 ms is 3 ms short."""
     bare = Bare(alike(replace(GATE, opening_delay_us=0, closing_delay_us=0, min_gap_us=7_000))).armed(1000)
     bare.counts(range(1000, 100_001, 1000))
@@ -222,10 +223,14 @@ def test_a_wait_for_the_gap_that_would_be_too_long_ends_as_missed_when_it_is_too
     assert bare.edge_us() == [105_000, 110_000]
     for n in range(111, 119):
         us += 500
-        bare.count(us, n).tick(us)
-    assert (us, bare.next_edge_us) == (114_000, 115_001)
+        bare.count(us, n)
+        if n < 118 or not slow_pass_us:
+            bare.tick(us)
+    bare.tick(114_000 + slow_pass_us)
+    too_late_us = 115_002 if slow_pass_us else 115_001  # to a part of a count, 2 us here
+    assert bare.next_edge_us == too_late_us
     bare.tick(115_000)
-    assert bare.next_edge_us == 115_001
+    assert bare.next_edge_us == too_late_us
     bare.count(115_000, 120).tick(115_001)
     bare.tick(115_001)
     assert bare.missed() == {2: MissReason.LATE}
@@ -251,13 +256,52 @@ def test_maximum_hold_ends_a_pulse_on_its_microsecond_when_the_belt_has_stopped(
     assert [(e.on, e.off) for e in bare.told(wire.EVENT_MISSED) if e.id == 1] == [(end_us, 101)]
 
 
+@pytest.mark.parametrize("late_us", [0, 1, 900, 5_000])
+def test_a_window_that_begins_on_an_open_gate_is_never_late(late_us: int) -> None:
+    bare = Bare(alike()).armed(1000)
+    assert bare.divert_time(1, 1, 20, 60) == 0
+    assert bare.divert_time(2, 1, 40, 80) == 0
+    bare.ticks([20_000, 40_000 + late_us, 60_000, 80_000, 80_001])
+    assert bare.edge_us() == [20_000, 80_000]
+    assert [(e.id, e.on, e.extra) for e in bare.told(wire.EVENT_FIRED)] == [(1, 20_000, 0), (2, 40_000 + late_us, 0)]
+
+
+def stopped_and_leapt(to: int) -> Bare:
+    """On a belt that stands at count 100, with a window from 104 to 108; then the next that is heard of is this count."""
+    bare = Bare(alike()).armed(1000)
+    bare.counts(range(1000, 100_001, 1000))
+    bare.tick(100_000)
+    assert bare.divert_count(1, 1, 104, 108) == 0
+    bare.tick(280_000)
+    bare.count(300_000, to).tick(300_000)
+    return bare
+
+
+def test_nothing_begins_on_a_belt_whose_rate_is_not_known_again() -> None:
+    bare = stopped_and_leapt(104)
+    assert bare.device.outputs() == 0
+    bare.count(301_000, 105).tick(301_000)  # now it is: a count, 1 ms, since 104
+    bare.count(304_000, 108).tick(304_000)
+    bare.tick(304_000)
+    assert [(e.on, e.off, e.extra) for e in bare.told(wire.EVENT_FIRED)] == [(301_000, 304_000, 1000)]
+
+
+def test_a_window_that_a_standing_belt_has_leapt_over_is_missed_when_the_belt_moves() -> None:
+    bare = stopped_and_leapt(120)
+    bare.tick(420_000)
+    assert (bare.fired(), bare.missed()) == ([], {})
+    bare.count(430_000, 121).tick(430_000)
+    bare.tick(430_000)
+    assert (bare.fired(), bare.missed(), bare.edges) == ([], {1: MissReason.LATE}, [])
+
+
 def test_a_late_begin_still_keeps_the_minimum_hold() -> None:
     bare = Bare(config_with(0, min_hold_us=40_000)).armed(1000)
     assert bare.divert_time(1, 1, 20, 56) == 0  # output 8 .. 48
     bare.tick(8_700)
     assert bare.next_edge_us == 48_000
     bare.tick(48_000)
-    assert bare.next_edge_us == 48_700
+    assert (bare.next_edge_us, bare.wake_count) == (48_700, NO_COUNT)
     bare.tick(48_699)
     assert bare.device.outputs() == 1
     bare.tick(48_700)

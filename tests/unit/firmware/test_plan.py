@@ -104,6 +104,14 @@ def test_a_window_of_an_open_gate_joins_those_that_touch_it() -> None:
         assert bare.plan(us=12_000) == Pulse(None, Moment(28_000))
 
 
+def test_what_has_begun_comes_first_whatever_was_planned_before_it() -> None:
+    bare = in_time((10, 30), (40, 50))
+    assert bare.divert_time(9, 2, 65, 70) == 0
+    bare.tick(10_000)
+    assert bare.plan(gate=1, us=12_000) == Pulse(Moment(53_000), Moment(58_000))
+    assert bare.plan(us=12_000) == Pulse(None, Moment(18_000))
+
+
 @pytest.mark.parametrize(
     ("late_us", "gap_us", "planned"),
     # the pulse before ended `late_us` late; the next is due 4 ms after its planned end
@@ -201,6 +209,11 @@ def test_a_pulse_in_counts_of_exactly_maximum_hold_ends_by_the_clock() -> None:
     assert bare.plan() == Pulse(Moment(4 * 4096, below=103), Moment(10 * 4096))
 
 
+def test_a_pulse_in_counts_of_exactly_minimum_hold_still_waits_for_its_count() -> None:
+    bare = in_counts((104, 110), gate=replace(PLAIN, min_hold_us=6 * 4096))
+    assert bare.plan() == Pulse(Moment(4 * 4096, below=103), Moment(10 * 4096, below=109))
+
+
 def test_counts_below_zero_and_beyond_16_bits_keep_their_low_bits() -> None:
     for first in (-70_000, -3, 65_530, 2**40):
         bare = Bare(alike()).armed(1000)
@@ -227,6 +240,8 @@ def test_a_window_at_the_far_end_of_all_counts_is_out_of_sight(ahead: int) -> No
 @pytest.mark.parametrize("late_us", [0, 1, 300, 1000])
 def test_a_moved_gate_begins_the_command_that_was_due(late_us: int) -> None:
     bare = in_time((20, 40))
+    bare.tick(19_000)
+    assert bare.next_edge_us == 20_000
     bare.moved(20_000 + late_us, on=1)
     assert bare.device.outputs() == 1
     assert bare.next_edge_us == 0  # the end of it is to be looked for
@@ -277,6 +292,22 @@ def test_a_gate_moved_early_begins_the_next_command_alone() -> None:
         bare.moved(40_000, off=1)
         bare.tick(40_000)
         assert [(e.on, e.extra) for e in bare.told(wire.EVENT_FIRED)] == [(20_000, 0)]
+
+
+@pytest.mark.parametrize(("second_ms", "begins"), [(19.999, True), (20.0, True), (20.001, False)])
+def test_due_is_due_to_the_microsecond(second_ms: float, begins: bool) -> None:
+    for order in permutations([(20.0, 40.0), (second_ms, 41.0)]):
+        bare = in_time(*order)
+        bare.moved(20_000, on=1)
+        errors = {window[1]: bare.answer(wire.Cancel(n), wire.Ack).error for n, window in enumerate(order, 1)}
+        assert errors == {40.0: 8, 41.0: 8 if begins else 0}
+
+
+def test_a_cancelled_command_begins_no_more() -> None:
+    bare = in_time((20.5, 41), (20, 40))
+    bare.send(wire.Cancel(2))
+    bare.moved(20_100, on=1)
+    assert bare.answer(wire.Cancel(1), wire.Ack).error == 8  # it was the next one
 
 
 def test_a_command_that_is_due_is_preferred_to_one_that_comes() -> None:

@@ -162,6 +162,16 @@ def test_the_gap_of_a_closed_gate_is_kept_to_the_microsecond(start_ms: float, an
     assert bare.divert_time(2, 1, start_ms, 90) == answer
 
 
+@pytest.mark.parametrize(("start", "answer"), [(60, 0), (56, 0), (55.999, LIMIT), (52, LIMIT)])
+def test_a_gap_that_two_others_do_not_keep_is_not_held_against_a_third(start: float, answer: int) -> None:
+    """A slow pass made the first end 0.7 ms late, so the second will wait for its gap; what joins the second is refused."""
+    bare = armed(replace(SPACED, min_hold_us=10_000))
+    assert bare.divert_time(1, 1, 8, 18) == 0
+    assert bare.divert_time(2, 1, 22, 52) == 0
+    bare.ticks([8_700, 18_700, 19_000])
+    assert bare.divert_time(3, 1, start, start + 10) == answer
+
+
 def test_a_gap_that_is_over_is_owed_to_nobody() -> None:
     bare = armed()
     assert bare.divert_time(1, 1, 20, 60) == 0
@@ -235,6 +245,14 @@ def test_a_used_up_duty_leaves_nothing(used_ms: float, answer: int) -> None:
         assert bare.divert_time(3, 1, 200, 200 + left_us / 1000) == 0
 
 
+def test_a_used_up_duty_still_takes_a_window_of_no_length() -> None:
+    bare = armed(replace(SPACED, max_duty_permille=10, closing_delay_us=10_000))
+    assert bare.divert_time(1, 1, 20, 130) == 0
+    bare.ticks([20_000, 120_000])
+    assert bare.divert_time(2, 1, 200, 210.001) == LIMIT
+    assert bare.divert_time(3, 1, 200, 210) == 0
+
+
 def test_a_gate_that_was_on_longer_than_its_duty_may_not_open_again() -> None:
     """A belt that stopped kept it open to its maximum hold."""
     bare = moving(replace(SPACED, max_duty_permille=10, max_hold_us=150_000))
@@ -289,6 +307,15 @@ def test_late_in_counts_is_the_time_since_the_belt_was_there(after_us: int, answ
     bare = moving(max_late_us=1000)
     bare.at(NOW + after_us)
     assert bare.divert_count(1, 1, 100, 150) == answer
+
+
+@pytest.mark.parametrize(("parts", "answer"), [(256, 0), (257, LATE)])
+def test_late_by_the_smallest_part_of_a_count_on_a_slow_belt(parts: int, answer: int) -> None:
+    """A part of a count takes 391 us here, and 300 are allowed."""
+    bare = armed(replace(SPACED, opening_delay_us=round(parts * 100_000 / 256) + 5, max_hold_us=10**6), max_late_us=300)
+    bare.counts(range(100_000, 2_000_001, 100_000))
+    bare.tick(2_000_000)
+    assert bare.divert_count(1, 1, 21, 22) == answer
 
 
 @pytest.mark.parametrize("far_ms", [100, 10_000, 600_000])
