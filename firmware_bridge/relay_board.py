@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from firmware_bridge.errors import ConfigRefused, PortError
 from firmware_bridge.kept_port import KeptPort, Transport
+from firmware_bridge.link import WireTap
 from firmware_bridge.messages import (
     Capabilities,
     CountAt,
@@ -28,9 +29,10 @@ from firmware_bridge.relay_session import RelaySession, RelaySettings
 class RelayBoard:
     """Implements controller.Controller, with `wait` like SerialController."""
 
-    def __init__(self, transport: Transport, settings: RelaySettings) -> None:
+    def __init__(self, transport: Transport, settings: RelaySettings, tap: WireTap | None = None) -> None:
         self._port, self._settings = KeptPort(transport), settings
         self._session = RelaySession(settings, transport.name)
+        self._tap = tap
         self._lock = threading.RLock()
         self._now_ns = 0
         self._nacks: dict[str, int] = {}
@@ -59,6 +61,7 @@ class RelayBoard:
                 self._port.drop(now_ns, was_of_use=True)
                 session.lost(now_ns, why)
             elif arrived:
+                self._trace("<", arrived)
                 session.receive(arrived, now_ns)
             session.tick(now_ns)
             self._speak()
@@ -78,7 +81,11 @@ class RelayBoard:
         """Ask what is due and write what the port takes now."""
         if self._port.is_open and self._port.broken is None:
             self._session.speak(self._now_ns)
-            self._port.write_from(self._session.master.outbox)
+            self._trace(">", self._port.write_from(self._session.master.outbox))
+
+    def _trace(self, direction: str, data: bytes) -> None:
+        if self._tap is not None and data:
+            self._tap(self._now_ns, direction, data)
 
     # ---- the contract
 

@@ -41,15 +41,20 @@ class Spoken:
     problem: str = ""
 
 
+def capture_line(now_ns: int, direction: str, data: bytes, protocol: str = STATION_WIRE) -> str:
+    more = "" if protocol == STATION_WIRE else f',"as":"{protocol}"'
+    return f'{{"t_ns":{now_ns},"dir":"{direction}","hex":"{data.hex()}"{more}}}\n'
+
+
 class CaptureWriter:
     """A link.WireTap that appends to a file; flushed by line, so that a crash keeps what was written."""
 
     def __init__(self, path: Path, protocol: str = STATION_WIRE) -> None:
         self._file: TextIO = path.open("a", buffering=1, encoding="ascii")
-        self._more = "" if protocol == STATION_WIRE else f',"as":"{protocol}"'
+        self._protocol = protocol
 
     def __call__(self, now_ns: int, direction: str, data: bytes) -> None:
-        self._file.write(f'{{"t_ns":{now_ns},"dir":"{direction}","hex":"{data.hex()}"{self._more}}}\n')
+        self._file.write(capture_line(now_ns, direction, data, self._protocol))
 
     def close(self) -> None:
         self._file.close()

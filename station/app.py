@@ -9,7 +9,7 @@ import cv2
 
 from firmware_bridge.conversation import SessionSettings
 from firmware_bridge.errors import ConfigRefused
-from firmware_bridge.link import SerialController
+from firmware_bridge.link import SerialController, WireTap
 from firmware_bridge.messages import DeviceConfig, GateConfig
 from firmware_bridge.serial_port import PortSettings, SerialTransport
 from firmware_bridge.session import Session
@@ -106,17 +106,17 @@ def spotters_of(eyesight: Mapping[str, Eyesight]) -> dict[str, Spotter]:
     return {camera_id: one.spotter for camera_id, one in eyesight.items()}
 
 
-def open_serial_controller(config: StationConfig, port: str) -> SerialController:
+def open_serial_controller(config: StationConfig, port: str, tap: WireTap | None = None) -> SerialController:
     """A microcontroller on a serial port (a pseudo-terminal too); opened by the first poll."""
     link = config.link
     settings = PortSettings(link.baud) if link.dtr is None else PortSettings(link.baud, link.dtr)
     session = Session(SessionSettings(sync_bound_us=link.max_sync_bound_us))
-    controller = SerialController(SerialTransport(port, settings), session)
+    controller = SerialController(SerialTransport(port, settings), session, tap)
     controller.configure(device_config(config))
     return controller
 
 
-def open_relay_board(config: StationConfig, port: str) -> "RelayBoard":
+def open_relay_board(config: StationConfig, port: str, tap: WireTap | None = None) -> "RelayBoard":
     """A Modbus RTU relay board on a serial port; opened by the first poll. Raises ConfigError for what it cannot keep."""
     if config.link.relay is None:
         raise ConfigError(f"{RELAY}{port} without [link.relay]: it must say where the board's watchdog register is.")
@@ -128,7 +128,7 @@ def open_relay_board(config: StationConfig, port: str) -> "RelayBoard":
             f"{RELAY}{port}: {error}. A relay board needs pymodbus: pip install 'station[relay]'"
         ) from None
     settings = RelaySettings(**config.link.relay.model_dump())
-    controller = RelayBoard(SerialTransport(port, PortSettings(settings.baud)), settings)
+    controller = RelayBoard(SerialTransport(port, PortSettings(settings.baud)), settings, tap)
     try:
         controller.configure(device_config(config))
     except ConfigRefused as error:

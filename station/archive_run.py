@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from firmware_bridge.messages import LinkStatus
+from firmware_bridge.trace import STATION_WIRE
 from station.books import Books
 from station.clock import Clock
 from station.config import StationConfig
@@ -26,6 +27,7 @@ from station.record.recorder import Recorder, Sink
 from station.record.retention import Housekeeping, Limits
 from station.record.rows import ItemRow
 from station.record.run_report import FrameCounts, RunEnd, RunFacts, run_report
+from station.record.wire_log import WireLog
 
 WrapSink: TypeAlias = Callable[[Sink], Sink]
 
@@ -43,6 +45,7 @@ class RunArchive:
     started_ns: int
     clock: Clock
     crops: CropStore | None = None
+    wire: WireLog | None = None
 
     @property
     def run_id(self) -> int:
@@ -65,6 +68,14 @@ class RunArchive:
         limits = Limits(record.keep_days, record.keep_gib, self.simulated)
         keeping = Housekeeping(self.history.path.parent, self.history, limits, record.prune_every_min, wall)
         self.recorder.chores.append(keeping.step)
+
+    def keep_wire(self, config: StationConfig, protocol: str = STATION_WIRE) -> WireLog | None:
+        """What listens at the controller's port, if it is wanted."""
+        if config.record.wire_mib == 0:
+            return None
+        self.wire = WireLog(self.out, round(config.record.wire_mib * 2**20), protocol)
+        self.recorder.chores.append(self.wire.step)
+        return self.wire
 
     def keep_crops(self, recogniser: Recogniser, config: StationConfig) -> Recogniser:
         """The recogniser, with pictures of items worth a label kept beside the history."""
@@ -128,6 +139,8 @@ def flush(archive: RunArchive) -> int:
     lost = archive.recorder.flush(archive.clock.now_ns())
     if archive.crops is not None:
         archive.crops.write_rest(archive.clock.now_ns())
+    if archive.wire is not None:
+        archive.wire.close()
     archive.raw.close()
     return lost
 

@@ -202,6 +202,7 @@ class RecordConfig(Section):
     crops_mib: float = Field(default=200, ge=0, le=100_000)  # pictures of items worth a label; 0: none
     crops_margin: float = Field(default=0.3, ge=0, le=1)  # kept when the second class comes as close as this
     crops_sample: float = Field(default=0.01, ge=0, le=1)  # share of all items kept by lot
+    wire_mib: float = Field(default=0, ge=0, le=100_000)  # of what crosses the controller's port, each run; 0: none
 
 
 class VirtualLineConfig(Section):

@@ -123,7 +123,7 @@ def device_argv(config: StationConfig) -> tuple[str, ...]:
 def _clear(out: Path) -> None:
     """Records of an earlier run in the same folder would be judged together with this one's."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("edges", "encoder", "device", "truth", "items", "commands"):
+    for name in ("edges", "encoder", "device", "truth", "items", "commands", "wire"):
         (out / f"{name}.jsonl").unlink(missing_ok=True)
     for name in ("line.json", "report.json", "belt.profile", "device.port"):
         (out / name).unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     brain = build_brain(config)
     times = FaultTimes(options.line.faults, clock)
     archive = _open(config, options, brain, clock, clock, lambda sink: FailingSink(sink, times))
-    controller = open_serial_controller(config, str(line.spec.out / "device.port"))
+    controller = open_serial_controller(config, str(line.spec.out / "device.port"), archive.keep_wire(config))
     run = LiveRun(clock, archive.books, controller)
     screen = Screen(config, run, options.screen or ScreenSetup(simulated=True))
     status, link = "failed", None

@@ -14,6 +14,7 @@ from typing import Any
 
 from firmware_bridge.discovery import choose
 from firmware_bridge.serial_port import PortSettings
+from firmware_bridge.trace import MODBUS
 from station.app import (
     Brain,
     build_brain,
@@ -27,7 +28,7 @@ from station.app import (
     spotters_of,
     views_of,
 )
-from station.archive_run import Ending, close_run, flush, open_run, run_folder
+from station.archive_run import Ending, RunArchive, close_run, flush, open_run, run_folder
 from station.capture.camera import Camera
 from station.capture.recorded import RecordedCamera
 from station.clock import Clock, SystemClock
@@ -150,16 +151,19 @@ def _twin(config: StationConfig, port: str | None, out: Path, clock: Clock) -> I
         process.wait(3.0)
 
 
-def _controller(config: StationConfig, port: str | None, clock: Clock) -> WaitedController | None:
+def _controller(
+    config: StationConfig, port: str | None, clock: Clock, archive: RunArchive | None = None
+) -> WaitedController | None:
     if port is None:
         return None
     if port.startswith(RELAY):
-        return open_relay_board(config, port.removeprefix(RELAY))
+        tap = archive.keep_wire(config, MODBUS) if archive is not None else None
+        return open_relay_board(config, port.removeprefix(RELAY), tap)
     settings = (
         PortSettings(config.link.baud) if config.link.dtr is None else PortSettings(config.link.baud, config.link.dtr)
     )
     device = choose(port, clock.now_ns, settings, also=config.link.usb_ids)
-    return open_serial_controller(config, device)
+    return open_serial_controller(config, device, archive.keep_wire(config) if archive is not None else None)
 
 
 # -- the run ---------------------------------------------------------------------------------------------------------
@@ -180,7 +184,7 @@ def _run_on(
     archive.go_on(config, clock)
     status, link = "failed", None
     try:
-        live = LiveRun(clock, archive.books, _controller(config, port, clock))
+        live = LiveRun(clock, archive.books, _controller(config, port, clock, archive))
         screen = Screen(config, live, options.screen)
         try:
             infos = live.open_cameras(cameras)
