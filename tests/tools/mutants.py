@@ -34,7 +34,7 @@ FIRMWARE = Path(firmware_bridge.firmware.__file__).parent
 OUT = FIRMWARE / "build/mutants"
 LISTED = FIRMWARE / "survivors.toml"
 ROOT = FIRMWARE.parent.parent
-IGNORED = ("process", "avr", "qemu")  # they run other programs
+IGNORED = ("process", "avr", "qemu", "rp2040", "static", "mutants")  # they run other programs than the core here
 TESTS = ["tests/unit/firmware", *(f"--ignore=tests/unit/firmware/test_{name}.py" for name in IGNORED)]
 PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=no", "-o", "addopts=--import-mode=importlib", "-o", "timeout=0"]
 KILLED, HUNG = "killed", "hung"
