@@ -77,8 +77,9 @@ def test_the_level_of_a_gate_that_is_not_configured_stays_low(gates: int) -> Non
 
 
 def test_a_refused_number_of_gates_leaves_none_whose_level_could_be_driven() -> None:
-    bare = Bare().armed(1000)
+    bare = Bare(alike(replace(PLAIN, safe_level=1))).armed(1000)
     bare.send(wire.Stop())
+    assert bare.device.levels == 0xFF
     for gates in (9, 33, 255):
         commit = wire.commit_message(CONFIG)._replace(gates=gates)
         assert bare.answer(commit, wire.ConfigReply) == wire.ConfigReply(0, 1, 255)
