@@ -313,8 +313,9 @@ def status_line(live: LiveRun) -> str:
 
 
 def _no_link(status: LinkStatus, said: str) -> str:
-    why = f"{said}. " if said else "Check cable, power and firmware. "
+    why = said or "check cable, power and firmware"
+    named = why if why.startswith(status.port) else f"{status.port}: {why}"
     return (
-        f"{status.port}: the controller is not ready ({status.state.value}). {why}"
-        "`station ports ping` measures the link; `--dry-run` runs without it."
+        f"{named}. The controller is not ready ({status.state.value}); `station ports ping` measures the link, "
+        "`--dry-run` runs without it."
     )

@@ -1,5 +1,6 @@
 """`station demo`: flags in, run report out. Heavy imports happen inside."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +63,9 @@ def demo(
         require_display()
     line = LineOptions(seed, seconds(for_), items, touching, tuple(parse_fault(text) for text in fault or ()))
     station_config = _configured(config, feed, speed_m_s, backend)
+    require_address(http)
+    require_folder("--out", out)
+    require_folder("--record", record)
     if cameras is not None:
         station_config = side_by_side(station_config, cameras)
     screen = ScreenSetup(simulated=True, display=display, record=record, http=http)
@@ -70,6 +74,30 @@ def demo(
         data_json(report)
     else:
         data(report_text(report))
+
+
+def require_folder(flag: str, folder: Path | None) -> None:
+    """Make it now: a run that cannot write its record must not begin."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{flag} {folder}: cannot be made ({error.strerror}). Name a folder that you may write."
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{flag} {folder}: not yours to write. Name a folder that you may write.")
+
+
+def require_address(http: str | None) -> None:
+    """An address that was named and cannot be had is a wrong word on the command line: said before anything starts."""
+    if http in (None, "off"):
+        return
+    from station.panel.address import listen
+    from station.panel.auth import split_address
+
+    listen(*split_address(str(http))).close()
 
 
 def require_display() -> None:

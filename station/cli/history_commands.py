@@ -91,7 +91,11 @@ def report(
     if html is not None:
         from station.record.report_page import report_page
 
-        html.write_text(report_page(values, utc_words(found.started_utc_ns), rows), encoding="utf-8")
+        page = report_page(values, utc_words(found.started_utc_ns), rows)
+        try:
+            html.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--html {html}: {error.strerror}. Name a file in a folder that you may write.") from None
         say(f"written: {html}")
     if as_json:
         data_json(values)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from station.cli.demo_commands import report_text, require_display, seconds
+from station.cli.demo_commands import report_text, require_address, require_display, require_folder, seconds
 from station.cli.output import INTERRUPTED, data, data_json, say, told
 from station.errors import ConfigError
 
@@ -40,6 +40,9 @@ def run(
     for_s = seconds(for_) if for_ is not None else None
     if display:
         require_display()
+    require_address(http)
+    require_folder("--out", out)
+    require_folder("--record", record)
     simulated = "virtual" in sources
     screen = ScreenSetup(simulated=simulated, display=display, record=record, http=http)
     if simulated:

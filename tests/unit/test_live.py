@@ -44,5 +44,6 @@ def test_a_port_that_another_station_holds_is_said_to_be_in_use(monkeypatch: pyt
         holder.close()
         os.close(master)
         os.close(slave)
-    assert str(refused.value).startswith(f"{port}: the controller is not ready")
+    assert str(refused.value).startswith(f"{port}: in use by another program")
+    assert str(refused.value).count(port) == 1
     assert refused.value.exit_code == 4
