@@ -12,7 +12,10 @@ from station.config import RELAY, StationConfig, config_home, find_config, load_
 from station.errors import ConfigError, ControllerError
 
 if TYPE_CHECKING:
-    from station.commissioning.link_bench import GateResult
+    from station.commissioning.link_bench import ControllerBench, GateResult
+
+GREETING_S, LOOK_S = 4.0, 0.3
+STANDS_COUNTS_PER_S = 2.0  # what an encoder at rest may dither
 
 gates = typer.Typer(no_args_is_help=True, help="Exercise the gates.")
 
@@ -54,8 +57,23 @@ def gates_test(
         if wanted_port.startswith(RELAY)
         else bench_at(wanted_port, link.max_sync_bound_us, link.baud) as bench
     ):
+        _belt_must_stand(bench)
         results = exercise_gates(bench, device_config(settings), wanted, times)
     _give_gates(results, as_json)
+
+
+def _belt_must_stand(bench: "ControllerBench") -> None:
+    """As far as an encoder can tell; without one the person who was asked is believed."""
+    controller = bench.controller
+    bench.until(lambda: controller.capabilities() is not None, GREETING_S)
+    capabilities = controller.capabilities()
+    if capabilities is None or not capabilities.has_count:
+        return
+    bench.until(lambda: controller.count_at(bench.now_ns()) is not None, GREETING_S)
+    bench.run(LOOK_S)
+    count = controller.count_at(bench.now_ns())
+    if count is not None and abs(count.counts_per_s) > STANDS_COUNTS_PER_S:
+        raise ControllerError(f"the belt moves ({count.counts_per_s:.0f} counts/s): stop it first. Nothing was moved")
 
 
 def _relay_bench(config: StationConfig, port: str) -> Any:

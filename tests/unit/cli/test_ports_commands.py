@@ -10,6 +10,7 @@ from firmware_bridge.codec import Frame, encode_frame
 from firmware_bridge.wire import Encoder, encode
 from station.cli.gates_commands import gates
 from station.cli.ports_commands import ports
+from tests.hil.wall_rungs import ProcessRung
 
 CONFIG = Path(__file__).parents[3] / "configs" / "virtual.toml"
 RUN = CliRunner()
@@ -97,3 +98,15 @@ def test_gates_do_not_move_by_mistake(words: list[str], code: int, said: str) ->
     result = RUN.invoke(gates, words)
     assert result.exit_code == code
     assert said in result.stderr
+
+
+@pytest.mark.wall
+def test_gates_do_not_move_while_the_encoder_says_that_the_belt_does(tmp_path: Path) -> None:
+    device = ProcessRung(tmp_path)  # its belt runs
+    words = ["--port", device.port, "--config", str(CONFIG), "--gate", "0", "--yes"]
+    result = RUN.invoke(gates, words)
+    edges = device.edges()
+    device.end()
+    assert result.exit_code == 4
+    assert "the belt moves (" in result.stderr
+    assert edges == []
