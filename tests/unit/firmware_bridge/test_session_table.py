@@ -90,7 +90,7 @@ def test_any_message_in_any_state_moves_it_only_along_the_table(state: State, ou
             assert session.foreign == foreign + 1, message
 
 
-@pytest.mark.parametrize("state", sorted(IN_SESSION, key=lambda state: state.name))
+@pytest.mark.parametrize("state", [state for state in State if state in IN_SESSION])
 @pytest.mark.parametrize(
     ("nonce", "other_boot", "after"),
     [
