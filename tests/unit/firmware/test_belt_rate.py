@@ -211,6 +211,14 @@ def test_the_encoder_is_told_at_once_then_every_8_ms_with_the_moment_of_news_or_
     assert [m for m in bare.tick(33_002) if isinstance(m, wire.Encoder)] == [wire.Encoder(6, 33_002)]
 
 
+def test_a_new_session_is_told_at_once_however_lately_the_old_one_was() -> None:
+    bare = Bare()
+    bare.at(1000).hello(1)
+    bare.tick(1000)
+    bare.at(2000).hello(2)
+    assert [m for m in bare.tick(2000) if isinstance(m, wire.Encoder)] == [wire.Encoder(0, 2000)]
+
+
 def test_nothing_is_told_of_a_belt_without_a_session_or_an_encoder() -> None:
     assert Bare().tick(50_000) == []
     deaf = Bare(has_encoder=False)

@@ -218,6 +218,26 @@ def test_a_stranger_is_greeted_again_after_exactly_50_ms() -> None:
     assert answered == [1, 0, 0, 1, 0, 1, 0]
 
 
+def test_a_greeting_is_of_no_session_and_all_else_is_of_the_one_it_founded() -> None:
+    bare = Bare()
+    for message in (wire.Hello(1, SESSION, 1), wire.Hello(1, SESSION, 2), wire.Sync(1), wire.Cancel(0)):
+        bare.session = 0 if isinstance(message, wire.Hello) else SESSION
+        bare.device.receive(bare.frame(message), bare.now_ns)
+    bare._reader.feed(raw(bare))
+    frames = [bare._reader.next_frame() for _ in range(4)]
+    assert [(f.type, f.session) for f in frames if f] == [(0x81, 0), (0x81, 0), (0x86, SESSION), (0x82, SESSION)]
+
+
+def test_without_a_session_nothing_is_obeyed_not_even_what_is_of_no_session() -> None:
+    bare = Bare()
+    for n, kind in enumerate([*range(0x02, 0x0E), 0x60]):
+        said = bare.at(n * 50_000).send_frame(kind, b"", session=0)
+        assert [m.nonce for m in said if isinstance(m, wire.HelloReply)] == [0]
+        assert len(said) == 1
+    bare.hello()
+    assert bare.lease().foreign == 13
+
+
 def test_what_went_before_a_session_is_not_told_in_it() -> None:
     bare = Bare()
     bare.blink_eye(5)
