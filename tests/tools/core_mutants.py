@@ -27,6 +27,8 @@ HEADERS: Final = {
 REACHED: Final = 1
 ACTED: Final = 3
 """What sc_reached says of a mutant; acted: for the values it met it made a difference."""
+TRAPS: Final = ("-fwrapv", "-fsanitize=bounds-strict,shift-exponent", "-fsanitize-undefined-trap-on-error")
+"""An index beyond its array is a crash, and so a kill."""
 PRELUDE: Final = """{includes}
 extern int sc_mutant;
 extern unsigned char sc_reached[];
@@ -100,7 +102,7 @@ def build(firmware: Path, out: Path) -> tuple[Path, list[Mutant]]:
 
 
 def _compiler(firmware: Path) -> list[str]:
-    return ["gcc", "-std=gnu11", "-w", "-fPIC", "-fwrapv", "-DSC_FIRMWARE_HASH=1u", f"-I{firmware / 'core'}"]
+    return ["gcc", "-std=gnu11", "-w", "-fPIC", *TRAPS, "-DSC_FIRMWARE_HASH=1u", f"-I{firmware / 'core'}"]
 
 
 def _refused(firmware: Path, out: Path, sources: list[Path], numbering: Numbering) -> set[str]:

@@ -36,7 +36,10 @@ LISTED = FIRMWARE / "survivors.toml"
 ROOT = FIRMWARE.parent.parent
 IGNORED = ("process", "avr", "qemu", "rp2040", "static", "mutants")  # they run other programs than the core here
 TESTS = ["tests/unit/firmware", *(f"--ignore=tests/unit/firmware/test_{name}.py" for name in IGNORED)]
-PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=no", "-o", "addopts=--import-mode=importlib", "-o", "timeout=0"]
+PYTEST = [
+    *("-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
+    *("-o", "addopts=--import-mode=importlib", "-o", "timeout=0"),
+]
 KILLED, HUNG = "killed", "hung"
 SURVIVED, IDLE, NOT_REACHED = "survived", "idle", "not_reached"
 NOT_EXAMINED = "not examined yet"
