@@ -94,9 +94,9 @@ def _wall(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
     line = _start_line(config, options)
     try:
         return _on_line(config, options, line, clock)
-    finally:
-        if line.alive:
-            line.finish()
+    except BaseException:
+        line.kill()
+        raise
 
 
 def _start_line(config: StationConfig, options: DemoOptions) -> LineHandle:
