@@ -1,7 +1,8 @@
 """Builds the firmware core with all its mutants into one library.
 
 Knows the core's files, the preprocessor and the compiler; what is changed is core_mutator's. A change that does not compile
-is left out. Constants of macros are seen expanded.
+is left out. Constants of macros are seen expanded. Not changed: what stands in headers, tables outside functions, case labels,
+the steps of for loops, sizes of arrays, and what only a small board's build compiles (#if).
 """
 
 import re
