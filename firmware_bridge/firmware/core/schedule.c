@@ -18,8 +18,10 @@ sc_now sc_now_at(const sc_core *core, uint64_t now_us) { return now_with(core, n
 sc_now sc_then_at(const sc_core *core, uint64_t then_us) { return now_with(core, then_us, core->encoder.rate_q32); }
 
 static sc_edge_due time_edge(int64_t edge_us, uint64_t now_us) {
-    sc_edge_due edge = {.at_us = (uint64_t)edge_us, .at_count = SC_NO_COUNT, .due = edge_us <= (int64_t)now_us};
-    if (edge.due) edge.late_us = now_us - (uint64_t)edge_us;
+    int64_t late_us = (int64_t)(now_us - (uint64_t)edge_us); /* of a clock that may come to its end in between */
+    sc_edge_due edge = {.at_us = (uint64_t)edge_us, .at_count = SC_NO_COUNT};
+    edge.due = late_us >= 0;
+    if (edge.due) edge.late_us = (uint64_t)late_us;
     return edge;
 }
 
