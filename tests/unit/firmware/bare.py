@@ -174,3 +174,21 @@ class Bare(Rig):
 
 def _moment(of: _Moment) -> Moment:
     return Moment(of.in_us, of.count if of.waits else None)
+
+
+def in_time(*windows_ms: tuple[float, float], gate: GateConfig = PLAIN, **common: int) -> Bare:
+    """Armed at 1 ms, with windows on gate 0 numbered from 1; nothing has ticked."""
+    bare = Bare(alike(gate, **common)).armed(1000)
+    for n, (start, end) in enumerate(windows_ms, 1):
+        assert bare.divert_time(n, 1, start, end) == 0
+    return bare
+
+
+def in_counts(*windows: tuple[int, int], gate: GateConfig = PLAIN, **common: int) -> Bare:
+    """Armed, on a belt of one count in 4096 us whose count 100 has just come."""
+    bare = Bare(alike(gate, **common)).armed(1000)
+    bare.counts(range(4096, 409_601, 4096))
+    bare.tick(409_600)
+    for n, (start, end) in enumerate(windows, 1):
+        assert bare.divert_count(n, 1, start, end) == 0
+    return bare
