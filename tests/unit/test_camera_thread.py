@@ -16,20 +16,22 @@ FRAME_NS = 33_000_000
 
 
 class Pictures:
-    """A camera of so many different frames, then lost (live) or at its end (recorded)."""
+    """A camera of so many different frames, then lost until it is opened again (live) or at its end (recorded)."""
 
     def __init__(self, clock: ManualClock, frames: int, live: bool) -> None:
         self._clock = clock
         self._frames = frames
         self._live = live
         self._given = 0
+        self._opened = 0
 
     def open(self) -> CameraInfo:
+        self._opened += 1
         return CameraInfo("camera0", "test", 64, 64, 30.0, live=self._live, stamp="driver")
 
     def read(self) -> Frame | None:
         self._clock.advance_ns(FRAME_NS)
-        if self._given >= self._frames:
+        if self._given >= self._frames and self._opened == 1:
             if self._live:
                 raise CameraLost("unplugged")
             return None
@@ -105,9 +107,12 @@ def test_a_recording_waits_until_its_frame_has_been_taken() -> None:
 
 
 @pytest.mark.parametrize("frames", [0, 2])
-def test_a_camera_that_goes_away_is_told_once_and_comes_back(frames: int) -> None:
+def test_a_camera_that_goes_away_is_told_once_and_is_back_with_its_first_picture(frames: int) -> None:
     clock, news = ManualClock(), list[str]()
     made = thread(clock, Pictures(clock, frames, live=True), news)
-    for _ in range(frames + 2):
+    for _ in range(frames + 2):  # its frames, the loss, the opening
         made.body()
-    assert [word for word in news if word != "ready"][:2] == ["unplugged", "back"]
+    assert news == ["ready"] * frames + ["unplugged"]
+    made.body()
+    made.body()
+    assert news == ["ready"] * frames + ["unplugged", "back", "ready", "ready"]
