@@ -10,7 +10,9 @@ crystal wanders no faster than `WANDER`. A floor above a ceiling is a proof that
 The slope is bounded the same way: a floor now and a ceiling long ago cannot be further apart than the fastest slope.
 """
 
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firmware_bridge.messages import CountAt
@@ -171,6 +173,7 @@ class ClockSync:
 
 MAX_EXTRAPOLATION_US = 30_000
 _HISTORY_US = 5_000_000
+_MOST_SAMPLES = 2048
 _SPEED_SPAN_US = 40_000  # speed is measured over this much: one count of rounding matters less
 
 
@@ -190,44 +193,52 @@ class CountHistory:
 
     def __init__(self, max_accel_counts_per_s2: float = 20_000.0) -> None:
         self.max_accel = max_accel_counts_per_s2
-        self._samples: deque[CountSample] = deque(maxlen=2048)
-        self._snapshot: CountCurve | None = None
-        self._peak: int | None = None
+        self.reset()
 
     def reset(self) -> None:
-        self._samples.clear()
-        self._peak = None
-        self._snapshot = None
+        self._log: list[CountSample] = []  # only ever appended to: snapshots look into it
+        self._first = 0  # what lies before is forgotten
+        self._peak: int | None = None
 
     def add(self, at_us: int, count: int) -> None:
         """Samples that come late or twice (they travel in several messages) are left out."""
-        if self._samples and at_us <= self._samples[-1].at_us:
+        log = self._log
+        if log and at_us <= log[-1].at_us:
             return
-        self._samples.append(CountSample(at_us, count))
+        log.append(CountSample(at_us, count))
         self._peak = count if self._peak is None else max(self._peak, count)
-        while self._samples[0].at_us < at_us - _HISTORY_US:
-            self._samples.popleft()
-        self._snapshot = None
+        while log[self._first].at_us < at_us - _HISTORY_US or len(log) - self._first > _MOST_SAMPLES:
+            self._first += 1
+        if self._first >= _MOST_SAMPLES:
+            self._log, self._first = log[self._first :], 0
 
     def snapshot(self) -> "CountCurve":
-        if self._snapshot is None:
-            self._snapshot = CountCurve(tuple(self._samples), self.max_accel, self._peak)
-        return self._snapshot
+        return CountCurve(self._log, self._first, len(self._log), self.max_accel, self._peak)
 
 
 @dataclass(frozen=True, slots=True)
 class CountCurve:
-    """An immutable stretch of belt history."""
+    """An immutable stretch of belt history: from `first` to before `end` of a log that only grows."""
 
-    samples: tuple[CountSample, ...]
+    log: Sequence[CountSample]
+    first: int
+    end: int
     max_accel: float
     peak: int | None = None  # the farthest the belt has been since the counts began, seen or forgotten
 
+    @property
+    def samples(self) -> tuple[CountSample, ...]:
+        return tuple(self.log[self.first : self.end])
+
+    @property
+    def newest(self) -> CountSample | None:
+        return self.log[self.end - 1] if self.end > self.first else None
+
     def at(self, device_us: float, clock_bound_us: float = 0.0) -> CountAt | None:
         """Belt position in counts at a device moment; None before the first sample or too far after the last."""
-        if len(self.samples) < 2 or device_us < self.samples[0].at_us:
+        if self.end - self.first < 2 or device_us < self.log[self.first].at_us:
             return None
-        newest = self.samples[-1]
+        newest = self.log[self.end - 1]
         ahead_us = device_us - newest.at_us
         if ahead_us > MAX_EXTRAPOLATION_US:
             return None
@@ -237,21 +248,20 @@ class CountCurve:
 
     def nearest(self, device_us: float) -> float:
         """Best guess wherever asked: for reports, not for decisions. 0 without an encoder."""
-        if len(self.samples) < 2:
-            return float(self.samples[0].count) if self.samples else 0.0
-        after = min(max(self._index_after(device_us), 1), len(self.samples) - 1)
-        a, b = self.samples[after - 1], self.samples[after]
+        if self.end - self.first < 2:
+            return float(self.newest.count) if self.newest else 0.0
+        after = min(max(self._index_after(device_us), self.first + 1), self.end - 1)
+        a, b = self.log[after - 1], self.log[after]
         return a.count + (b.count - a.count) * (device_us - a.at_us) / (b.at_us - a.at_us)
 
     def speed(self) -> float:
         """Counts per second over the last samples."""
-        if len(self.samples) < 2:
+        if self.end - self.first < 2:
             return 0.0
-        newest, oldest = self.samples[-1], self.samples[-2]
-        for sample in reversed(self.samples):
-            if newest.at_us - sample.at_us > _SPEED_SPAN_US:
-                break
-            oldest = sample if sample is not newest else oldest
+        newest, at = self.log[self.end - 1], self.end - 2
+        while at > self.first and newest.at_us - self.log[at - 1].at_us <= _SPEED_SPAN_US:
+            at -= 1
+        oldest = self.log[at]
         return (newest.count - oldest.count) * 1e6 / (newest.at_us - oldest.at_us)
 
     def _ahead(self, newest: CountSample, ahead_us: float, clock_bound_us: float) -> CountAt:
@@ -264,7 +274,7 @@ class CountCurve:
         return CountAt(newest.count + speed * ahead_s, bound, speed, ahead_us / 1000)
 
     def _between(self, after: int, device_us: float, clock_bound_us: float) -> CountAt:
-        a, b = self.samples[after - 1], self.samples[after]
+        a, b = self.log[after - 1], self.log[after]
         gap_s = (b.at_us - a.at_us) * 1e-6
         speed = (b.count - a.count) / gap_s
         count = a.count + speed * (device_us - a.at_us) * 1e-6
@@ -274,11 +284,8 @@ class CountCurve:
 
     def _index_after(self, device_us: float) -> int:
         """Index of the first sample later than `device_us`."""
-        low, high = 0, len(self.samples)
-        while low < high:
-            middle = (low + high) // 2
-            if self.samples[middle].at_us <= device_us:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_right(self.log, device_us, self.first, self.end, key=_at_us)
+
+
+def _at_us(sample: CountSample) -> float:
+    return sample.at_us

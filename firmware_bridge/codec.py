@@ -14,6 +14,7 @@ MAX_DECODED = 96
 _HEAD = Struct("<BBI")
 _CRC = Struct("<I")
 _OVERHEAD = _HEAD.size + _CRC.size
+_CODE = [bytes((n + 1,)) for n in range(255)]  # of a run of n bytes without a zero
 _MAX_BLOCK = MAX_DECODED + 1  # COBS adds one byte to anything shorter than 254
 
 
@@ -27,7 +28,7 @@ class Frame:
 
 def cobs_encode(data: bytes) -> bytes:
     """Free of zeros. Only for data without 254 bytes in a row that are not zero, which MAX_DECODED guarantees."""
-    return b"".join([bytes((len(run) + 1,)) + run for run in data.split(b"\x00")])
+    return b"".join([_CODE[len(run)] + run for run in data.split(b"\x00")])
 
 
 def cobs_decode(block: bytes) -> bytes | None:

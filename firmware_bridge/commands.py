@@ -7,6 +7,7 @@ to its start; the device answers a repeated id from memory. Reports of accepted 
 the device repeats until acknowledged. So a final reply needs a time-out only where the device or its report is lost.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_bridge.messages import (
@@ -62,8 +63,8 @@ class CommandBook:
         give_up_ns = command.window.end_ns + FATE_WAIT_NS if isinstance(command.window, DuringTime) else None
         self._unanswered[command.command_id] = Pending(command, message, now_ns, give_up_ns)
 
-    def due(self, now_ns: int, retry_ns: int, soon_count: float | None) -> list[Divert]:
-        """What to send now. `soon_count` is where the belt will be in LAST_SEND_NS."""
+    def due(self, now_ns: int, retry_ns: int, soon_count: Callable[[], float | None]) -> list[Divert]:
+        """What to send now. `soon_count` says where the belt will be in LAST_SEND_NS; asked only where it matters."""
         messages = []
         for pending in self._unanswered.values():
             if pending.next_send_ns > now_ns or pending.cancelling:
@@ -165,10 +166,11 @@ class CommandBook:
         return replies
 
 
-def _too_close(command: DivertCommand, now_ns: int, soon_count: float | None) -> bool:
+def _too_close(command: DivertCommand, now_ns: int, soon_count: Callable[[], float | None]) -> bool:
     if isinstance(command.window, DuringTime):
         return now_ns > command.window.start_ns - LAST_SEND_NS
-    return soon_count is not None and soon_count > command.window.start_count
+    count = soon_count()
+    return count is not None and count > command.window.start_count
 
 
 def _wait_for_belt(pending: Pending, now_ns: int, count: float | None) -> None:

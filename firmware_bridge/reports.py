@@ -119,11 +119,11 @@ class View:
 
     def farthest_count(self, host_ns: int) -> float | None:
         """No farther can the belt have come by then, unless it was sped up unseen."""
-        if self.fit is None or not self.belt.samples or self.belt.peak is None:
+        newest = self.belt.newest
+        if self.fit is None or newest is None or self.belt.peak is None:
             return None
-        newest = self.belt.samples[-1].count
-        on_the_way = self.belt.nearest(self.fit.device_us(host_ns)) - newest
-        return max(newest + _UNSEEN_MARGIN * on_the_way, self.belt.peak) + 1
+        on_the_way = self.belt.nearest(self.fit.device_us(host_ns)) - newest.count
+        return max(newest.count + _UNSEEN_MARGIN * on_the_way, self.belt.peak) + 1
 
 
 EMPTY_VIEW = View(None, CountHistory().snapshot())
@@ -134,15 +134,17 @@ class RoundTrips:
     """The last round trips of SYNC, without the device's own share."""
 
     _recent_us: deque[int] = field(default_factory=lambda: deque(maxlen=64))
+    _longest_us: int = 0  # asked at every sending
 
     def add(self, sync: wire.SyncReply, t4_ns: int) -> None:
         self._recent_us.append(max(0, (t4_ns - sync.t1_ns) // 1000 - (sync.t3_us - sync.t2_us)))
+        self._longest_us = max(self._recent_us)
 
     def median_us(self) -> int | None:
         return sorted(self._recent_us)[len(self._recent_us) // 2] if self._recent_us else None
 
     def p99_us(self) -> int:
-        return max(self._recent_us, default=0)
+        return self._longest_us
 
     def fastest_us(self) -> int | None:
         return min(self._recent_us, default=None)

@@ -159,6 +159,7 @@ class SerialTransport:
         self._serial: serial.Serial | None = None
         self._fd = -1
         self._poller = select.poll()
+        self._readable = False  # so `wait` has found it, and nothing was read since
 
     def open(self) -> None:
         self.close()
@@ -183,8 +184,9 @@ class SerialTransport:
 
     def read(self) -> bytes:
         try:
-            if not self._poller.poll(0):
+            if not self._readable and not self._poller.poll(0):
                 return b""
+            self._readable = False
             data = os.read(self._need_fd(), READ_BYTES)
         except BlockingIOError:
             return b""
@@ -208,10 +210,10 @@ class SerialTransport:
             if self._fd < 0:
                 select.select([], [], [], timeout_s)
             else:
-                self._poller.poll(timeout_s * 1000)
+                self._readable = bool(self._poller.poll(timeout_s * 1000))
 
     def close(self) -> None:
-        port, self._serial, self._fd = self._serial, None, -1
+        port, self._serial, self._fd, self._readable = self._serial, None, -1, False
         if port is not None:
             with contextlib.suppress(*_GONE):
                 port.close()

@@ -157,7 +157,7 @@ class Session(Conversation):
         if len(self.outbox) < BACKLOG_BYTES:
             round_trip_ns = max(RETRY_AT_LEAST_NS, 1250 * self.round_trips.p99_us())
             retry_ns = RETRY_BAD_LINE_NS if self.commands.loss() > BAD_LINE else round_trip_ns
-            for divert in self.commands.due(now_ns, retry_ns, self._count_at(now_ns + LAST_SEND_NS)):
+            for divert in self.commands.due(now_ns, retry_ns, lambda: self._count_at(now_ns + LAST_SEND_NS)):
                 self._send(divert)
 
     def _watch_encoder(self, now_ns: int) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.clocksync import ClockSync, CountHistory
+from firmware_bridge.clocksync import ClockSync, CountCurve, CountHistory, CountSample
+from firmware_bridge.messages import CountAt
 
 Delay = Callable[[Random], float]
 
@@ -180,3 +181,22 @@ def test_samples_out_of_order_are_left_out_and_old_ones_forgotten() -> None:
     assert [(s.at_us, s.count) for s in history.snapshot().samples] == [(0, 0), (1000, 2), (2000, 4)]
     history.add(10_000_000, 20)
     assert len(history.snapshot().samples) == 1
+
+
+def test_a_snapshot_stays_as_it_was_while_the_belt_runs_on() -> None:
+    history = CountHistory()
+    kept: list[tuple[CountCurve, tuple[CountSample, ...], CountAt | None]] = []
+    for n in range(9000):  # some are forgotten by age and number, and what is forgotten is let go of
+        history.add(n * 1500, 3 * n)
+        if n % 500 == 100:
+            curve = history.snapshot()
+            kept.append((curve, curve.samples, curve.at(n * 1500 - 4000)))
+    for curve, samples, found in kept:
+        assert curve.samples == samples
+        assert curve.at(samples[-1].at_us - 4000) == found
+        assert curve.newest == samples[-1]
+        assert len(samples) <= 2048
+    assert len(history.snapshot().log) <= 2 * 2048
+    history.reset()
+    assert history.snapshot().newest is None
+    assert kept[-1][0].samples == kept[-1][1]
