@@ -301,6 +301,22 @@ def test_many_alarms_neither_hide_in_a_box_nor_push_the_counts_away(station: Fak
     assert page.locator("#stop").bounding_box()["y"] >= 0  # STOP stays
 
 
+@pytest.mark.parametrize(("width", "height"), [(1024, 768), (1280, 800), (1920, 1080), (390, 844)])
+def test_stop_stays_where_it_is(station: FakeStation, open_page: OpenPage, width: int, height: int) -> None:
+    """Who reaches for it must not miss it because a banner came up, an alarm came in or a word grew longer."""
+    page = open_page(station.url, width=width, height=height)
+    at_first = page.locator("#stop").bounding_box()
+    station.change(
+        conditions={name: "x" for name in ("camera_lost", "jam", "bin_full")},
+        link={"state": "configuring", "timing": "host", "sync_bound_us": None},
+    )
+    until(page, "document.querySelectorAll('#alarm-list li.active').length === 3")
+    assert page.locator("#stop").bounding_box() == at_first
+    station.change(quiet=True)
+    wait_for_banner(page, "NOT ANSWERING")
+    assert page.locator("#stop").bounding_box() == at_first
+
+
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (360, 740)])
 def test_a_phone_shows_it_all_without_scrolling_sideways(
     station: FakeStation, open_page: OpenPage, width: int, height: int

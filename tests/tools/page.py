@@ -258,19 +258,24 @@ MIDDLE_OF_STOP = """() => {
 }"""
 
 
-def one_stop(demo: Demo, page: Any, offset_ms: float) -> float:
-    """From the click (the browser's own stamp of it) to the device's outputs off and disarmed, by its own record, ms."""
+def one_stop(demo: Demo, page: Any, offset_ms: float) -> float | None:
+    """From the click (the browser's own stamp of it) to the device's outputs off and disarmed, by its own record, ms.
+
+    None when the device had disarmed by itself before the click: on a busy machine the lease may run out.
+    """
     page.evaluate("window.clickMs = null")
     x, y = page.evaluate(MIDDLE_OF_STOP)
     begun_ns = time.monotonic_ns()
     page.mouse.click(x, y)
 
-    def disarmed() -> list[int]:
-        return [row["at_ns"] for row in demo.device_rows() if row["what"] == "disarmed" and row["at_ns"] > begun_ns]
+    def last_word() -> dict[str, Any]:
+        return [row for row in demo.device_rows() if row["what"] in ("armed", "disarmed")][-1]
 
-    until("the device's word of STOP", lambda: bool(disarmed()), 60)
+    until("the device's word of STOP", lambda: last_word()["what"] == "disarmed", 60)
     until("the state Stopped", lambda: demo.state()["machine"]["state"] == "Stopped", 60)
-    click_ms, off_ns = page.evaluate("window.clickMs") + offset_ms, disarmed()[0]
+    click_ms, off_ns = page.evaluate("window.clickMs") + offset_ms, last_word()["at_ns"]
+    if off_ns <= begun_ns:
+        return None
     late = [row["at_ns"] for row in demo.device_rows("edges") if "gate" in row and begun_ns < row["at_ns"]]
     return float(max([off_ns, *late]) / 1e6 - click_ms)
 
@@ -279,17 +284,23 @@ def stops(demo: Demo, browser: Any, limit_ms: float) -> Figures:
     page = look(browser, demo.url)
     page.evaluate(NOTE_CLICK)
     offset_ms = page_clock_ms(page)
-    taken_ms = []
-    for _ in range(STOPS):
+    taken_ms: list[float] = []
+    off_before = 0
+    while len(taken_ms) < STOPS and off_before < STOPS:
         time.sleep(1.0)
-        taken_ms.append(round(one_stop(demo, page, offset_ms), 1))
+        took_ms = one_stop(demo, page, offset_ms)
+        if took_ms is None:
+            off_before += 1
+        else:
+            taken_ms.append(round(took_ms, 1))
         demo.sort_again()
     page.context.close()
     return {
         "limit_ms": limit_ms,
         "click_to_outputs_off_ms": taken_ms,
-        "median_ms": round(statistics.median(taken_ms), 1),
-        "ok": max(taken_ms) <= limit_ms,
+        "disarmed_before_the_click": off_before,
+        "median_ms": round(statistics.median(taken_ms), 1) if taken_ms else None,
+        "ok": len(taken_ms) == STOPS and max(taken_ms) <= limit_ms,
     }
 
 
