@@ -1,18 +1,26 @@
-"""The table of every finished run, from the metrics.json it left: `python -m training.results runs > training/RESULTS.md`.
+"""What every finished run left, kept in the project, and the table made of it.
 
-Knows where a run wrote what; computes nothing anew.
+    python -m training.results keep runs/or-s1 [--as NAME] [--why TEXT]    # into training/records
+    python -m training.results > training/RESULTS.md
+
+A kept record is what the run's metrics.json says, without its long lists; `--why` puts it among what was tried and not
+kept. Knows where a run wrote what; computes nothing anew.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from training.evaluate import brief
 from training.record import command
 
+RECORDS = Path(__file__).parent / "records"
 HEAD = """# Trainings on record
 
-Made by `python -m training.results runs > training/RESULTS.md` from what each run left; nothing here is typed by hand.
+Made by `python -m training.results > training/RESULTS.md` from `training/records`, which `python -m training.results keep
+RUN` fills from what a run left; nothing here is typed by hand.
 *Accuracy* is the artifact's, asked once of each TEST picture, with its Wilson 95 % interval; *fresh* leaves out the TEST
 pictures that also stand in TRAIN; *views* is the mean over the recipe's views (mirrored, sizes), fixed before TEST was seen.
 TrashNet is parted 70/13/17 at random, as others part it: `station data split ../shared/data/trashnet runs/trashnet
@@ -23,14 +31,29 @@ threads means that others computed on the same machine: such wall times are too 
 COLUMNS = ("run", "accuracy", "fresh", "views", "n", "protocol", "seed", "wall", "load", "machine", "command")
 
 
-def table(folder: Path) -> str:
+def kept(result: dict[str, Any], why: str | None = None) -> dict[str, Any]:
+    """The record of a run: its scores, its settings, and why it was not kept if it was not."""
+    slim = {key: value for key, value in result.items() if key not in ("out", "test")}
+    return {**slim, "test": brief(result["test"]), **({"why": why} if why else {})}
+
+
+def keep(run: Path, name: str, why: str | None, records: Path = RECORDS) -> Path:
+    """Raises OSError when the run left no metrics.json."""
+    result = json.loads((run / "metrics.json").read_text())
+    path = records / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept(result, why), indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def table(records: Path = RECORDS) -> str:
     """Markdown: a row per run, and per recipe with several seeds their mean and spread."""
-    found = sorted(folder.glob("*/metrics.json"))
-    runs = [(path.parent.name, json.loads(path.read_text())) for path in found]
-    whole = [(name, run) for name, run in runs if "accuracy" in run.get("test", {}) and "recipe" in run["training"]]
+    named = [(path.stem, json.loads(path.read_text())) for path in sorted(records.glob("*.json"))]
+    runs = [(name, run) for name, run in named if "why" not in run]
     lines = [HEAD, "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(row(name, run)) + " |" for name, run in whole]
-    return "\n".join([*lines, "", *seeds([run for _, run in whole]), *set_aside(folder / "tried")]) + "\n"
+    lines += ["| " + " | ".join(row(name, run)) + " |" for name, run in runs]
+    aside = [(name, run) for name, run in named if "why" in run]
+    return "\n".join([*lines, "", *seeds([run for _, run in runs]), *set_aside(aside)]) + "\n"
 
 
 def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
@@ -74,15 +97,13 @@ def seeds(runs: list[dict[str, Any]]) -> list[str]:
     return ["## Over seeds", "", *lines] if lines else []
 
 
-def set_aside(folder: Path) -> list[str]:
-    """Earlier recipes that were measured and not kept, each with the reason that lies in its why.txt."""
+def set_aside(runs: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """Earlier recipes that were measured and not kept, each with the reason."""
     lines = []
-    for path in sorted(folder.glob("*/metrics.json")):
-        run, why = json.loads(path.read_text()), path.with_name("why.txt")
+    for name, run in runs:
         views = run.get("test_views") or {}
         over_views = f", over views {interval(views['accuracy'])}" if views else ""
-        reason = why.read_text().strip() if why.exists() else "no reason recorded"
-        lines.append(f"* {path.parent.name}: TEST {interval(run['test']['accuracy'])}{over_views}. {reason}")
+        lines.append(f"* {name}: TEST {interval(run['test']['accuracy'])}{over_views}. {run['why']}")
     return ["", "## Tried and not kept", "", *lines] if lines else []
 
 
@@ -98,5 +119,25 @@ def interval(scores: dict[str, Any]) -> str:
     return f"{scores['value']:.2%} [{scores['low']:.2%}, {scores['high']:.2%}]"
 
 
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.results")
+    keeping = parser.add_subparsers(dest="verb").add_parser(
+        "keep", help="a finished run's record into training/records"
+    )
+    keeping.add_argument("run", type=Path)
+    keeping.add_argument("--as", dest="name", help="default: the name of the run's folder")
+    keeping.add_argument("--why", help="why it was not kept: it is told below the table")
+    asked = parser.parse_args(words)
+    if asked.verb is None:
+        sys.stdout.write(table())
+        return 0
+    try:
+        sys.stderr.write(f"{keep(asked.run, asked.name or asked.run.name, asked.why)}\n")
+    except FileNotFoundError as error:
+        sys.stderr.write(f"{error.filename}: not there. A finished run leaves it.\n")
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    sys.stdout.write(table(Path(sys.argv[1] if len(sys.argv) > 1 else "runs")))
+    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.record import command, processor
-from training.results import table
+from training.results import keep, main, table
 
 
 def result(seed: int, value: float, **facts: Any) -> dict[str, Any]:
@@ -25,19 +25,20 @@ def result(seed: int, value: float, **facts: Any) -> dict[str, Any]:
     return {"test": {"n": 100, "accuracy": accuracy}, "training": training | facts}
 
 
-def write(folder: Path, name: str, values: dict[str, Any]) -> None:
-    (folder / name).mkdir()
-    (folder / name / "metrics.json").write_text(json.dumps(values))
+def record(folder: Path, name: str, values: dict[str, Any], why: str | None = None) -> None:
+    run = folder / "runs" / name
+    run.mkdir(parents=True)
+    (run / "metrics.json").write_text(json.dumps(values))
+    keep(run, name, why, folder)
 
 
 def test_every_run_is_a_row_and_seeds_of_one_command_are_summed_up(tmp_path: Path) -> None:
     machine = {"device": "a processor", "threads": 2, "load": 2.1}
-    write(tmp_path, "b", result(2, 0.92, machine=machine, load_at_end=4.0))
-    write(tmp_path, "a", result(1, 0.90))
-    write(tmp_path, "c", result(1, 0.95, protocol="paper", selected_on_test=True))
-    write(tmp_path, "other", {"schema": "something else", "training": {}})
+    record(tmp_path, "b", result(2, 0.92, machine=machine, load_at_end=4.0))
+    record(tmp_path, "a", result(1, 0.90))
+    record(tmp_path, "c", result(1, 0.95, protocol="paper", selected_on_test=True))
     text = table(tmp_path)
-    rows = [line for line in text.splitlines() if line.startswith(("| a", "| b", "| c", "| other"))]
+    rows = [line for line in text.splitlines() if line.startswith(("| a", "| b", "| c"))]
     assert len(rows) == 3
     assert "90.00% [89.00%, 91.00%]" in rows[0]
     assert "2.1 to 4.0" in rows[1]
@@ -47,10 +48,8 @@ def test_every_run_is_a_row_and_seeds_of_one_command_are_summed_up(tmp_path: Pat
 
 
 def test_what_was_not_kept_is_told_with_its_reason(tmp_path: Path) -> None:
-    write(tmp_path, "a", result(1, 0.9))
-    (tmp_path / "tried").mkdir()
-    write(tmp_path / "tried", "slow", result(1, 0.91))
-    (tmp_path / "tried" / "slow" / "why.txt").write_text("Folds preferred another.\n")
+    record(tmp_path, "a", result(1, 0.9))
+    record(tmp_path, "slow", result(1, 0.91), why="Folds preferred another.")
     text = table(tmp_path)
     assert "* slow: TEST 91.00% [90.00%, 92.00%]. Folds preferred another." in text
     assert "2 seeds" not in text
@@ -74,3 +73,19 @@ def test_the_command_repeats_the_run(facts: dict[str, Any], line: str) -> None:
 
 def test_the_processor_has_a_name() -> None:
     assert processor()
+
+
+def test_a_record_leaves_out_the_long_lists_and_the_folder(tmp_path: Path) -> None:
+    values = result(1, 0.9) | {"out": "runs/a"}
+    values["test"] |= {"worst": [{"file": "x.jpg"}], "auc": {"a": 0.9}}
+    record(tmp_path, "a", values)
+    kept = json.loads((tmp_path / "a.json").read_text())
+    assert "out" not in kept
+    assert set(kept["test"]) == {"n", "accuracy", "auc"}
+
+
+def test_a_run_that_is_not_finished_is_said_and_keeps_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keep", str(tmp_path / "half")]) == 2
+    assert "half/metrics.json: not there" in capsys.readouterr().err
