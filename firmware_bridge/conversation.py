@@ -185,9 +185,27 @@ class Conversation:
             self._complain(now_ns, misfit)
         elif self.configuring.held_by(peer.config_crc):
             self._configured(now_ns)
+        elif self.configuring.begins_comparing(peer):
+            self._compare(now_ns)
         else:
+            self.configuring.comparison = None
             self.configuring.start()
             self._send_configuration()
+
+    def _compare(self, now_ns: int) -> None:
+        """Asks for what the device holds, one answer after the other; what differs is said, then it is configured."""
+        comparison = self.configuring.comparison
+        if comparison is None:
+            return
+        self._next_configure_ns = now_ns + RECONFIGURE_NS
+        question = comparison.next_message()
+        if question is not None:
+            self.requests.ask(question)
+        elif self.configuring.refused:
+            self._complain(now_ns, self.configuring.compared())
+        else:
+            self._say(now_ns, self.configuring.compared())
+            self._next_configure_ns = now_ns
 
     def _send_configuration(self) -> None:
         message = self.configuring.next_message()
@@ -213,12 +231,20 @@ class Conversation:
         peer = self.greeting.peer
         if self.state is not State.CONFIGURING or peer is None:
             return
-        self.greeting.peer = peer._replace(config_crc=reply.crc)
-        if reply.error:
+        self.greeting.peer = peer = peer._replace(config_crc=reply.crc)
+        if self.configuring.begins_explaining(peer, reply.error):
+            self._compare(now_ns)
+        elif reply.error:
             why = self.configuring.why_refused(reply.error, reply.gate)
             self._complain(now_ns, f"the device refuses the configuration: {why}")
         elif self.configuring.held_by(reply.crc):
             self._configured(now_ns)
+
+    def _on_held(self, held: wire.HeldGate | wire.HeldCommon, now_ns: int) -> None:
+        self.requests.drop(wire.ReadConfig)
+        if self.state is State.CONFIGURING and self.configuring.comparison is not None:
+            self.configuring.comparison.take(held)
+            self._compare(now_ns)
 
     # ---- hearing
 
@@ -239,10 +265,9 @@ class Conversation:
                 self._complain(now_ns, str(error))
 
     def _on_hello(self, reply: wire.HelloReply, now_ns: int) -> None:
-        peer = self.greeting.peer
         if self.state in IN_SESSION:
             ours = self.greeting.is_answer(reply)
-            if reply.nonce == 0 or (ours and peer is not None and reply.boot_id != peer.boot_id):
+            if reply.nonce == 0 or (ours and self.greeting.is_another(reply)):
                 self._forgotten(now_ns, "the device has restarted and does not know this session")
             elif not ours:
                 self.foreign += 1  # an answer to somebody else's HELLO, or to an older one of ours
@@ -261,6 +286,8 @@ class Conversation:
             self._view = None
         self.requests.drop(wire.ConfigGate)
         self.requests.drop(wire.ConfigCommit)
+        self.requests.drop(wire.ReadConfig)
+        self.configuring.comparison = None
         self._next_sync_ns = self._next_configure_ns = self.heard_ns = now_ns
         self._problem = ""
         self._met(now_ns, fresh)
@@ -274,6 +301,8 @@ class Conversation:
             self._view = None
         elif isinstance(message, wire.ConfigReply):
             self._on_config(message, now_ns)
+        elif isinstance(message, wire.HeldGate | wire.HeldCommon):
+            self._on_held(message, now_ns)
 
 
 def error_text(error: int) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from random import Random
 
 from firmware_bridge import wire
+from firmware_bridge.comparison import Comparison
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.messages import Capabilities, DeviceConfig
 from firmware_bridge.wire import ConfigCommit, ConfigGate, Hello, HelloReply
 
-NO_GATE = 255
 _BAD_ARGUMENT = 1
+_OTHER_CRC = 2
 
 
 class Greeting:
@@ -43,9 +44,13 @@ class Greeting:
             )
         return True
 
+    def is_another(self, reply: HelloReply) -> bool:
+        """Not the boot that we knew; boards that count their boots may have come to the same number."""
+        return self.peer is not None and (reply.uid, reply.boot_id) != (self.peer.uid, self.peer.boot_id)
+
     def meet(self, reply: HelloReply) -> tuple[bool, bool]:
-        """Remember the peer: (it has restarted since we knew it, it holds nothing of ours)."""
-        new_boot = self.peer is not None and reply.boot_id != self.peer.boot_id
+        """Remember the peer: (it has restarted since we knew it, or is another one; it holds nothing of ours)."""
+        new_boot = self.is_another(reply)
         fresh = new_boot or self._met_session != self.session_id
         self.peer, self._met_session = reply, self.session_id
         return new_boot, fresh
@@ -109,24 +114,56 @@ _COMMON_LIMITS = {
 
 
 class Configuring:
-    """One gate after the other, then the commit whose CRC covers them all."""
+    """One gate after the other, then the commit whose CRC covers them all. Where two CRCs differ, the values are compared."""
 
     def __init__(self) -> None:
         self.wanted: DeviceConfig | None = None
         self.crc = 0
+        self.comparison: Comparison | None = None
+        """Under way; None: nothing is."""
+        self.refused = False
+        """The device has refused what it holds now; otherwise the comparison is of what it held before."""
         self._rest: Iterator[ConfigGate | ConfigCommit] = iter(())
+        self._explained: set[int] = {0}  # CRCs of configurations that need no word: ours, compared ones, none at all
 
     def want(self, config: DeviceConfig) -> None:
         self.wanted = config
         self.crc = wire.commit_message(config).crc
+        self._explained.add(self.crc)  # should another one be wanted later, the difference is the station's own
+        self.comparison = None
 
     def held_by(self, config_crc: int) -> bool:
         return self.wanted is None or config_crc == self.crc
 
+    def begins_comparing(self, peer: HelloReply) -> bool:
+        """Somebody else has configured this device, and nobody has said yet what differs."""
+        if self.wanted is None or peer.config_crc in self._explained:
+            return False
+        self._explained.add(peer.config_crc)
+        self.comparison, self.refused = Comparison(self.wanted, peer.gates), False
+        return True
+
+    def begins_explaining(self, peer: HelloReply, error: int) -> bool:
+        """All values arrived, and yet their CRC is another one there: which of them is not what was sent?"""
+        if self.wanted is None or error != _OTHER_CRC:
+            return False
+        self.comparison, self.refused = Comparison(self.wanted, peer.gates), True
+        return True
+
+    def compared(self) -> str:
+        """What the comparison came to, in words; it is over."""
+        found = self.comparison.said() if self.comparison else ""
+        self.comparison = None
+        if self.refused:
+            return (
+                f"the device refuses the configuration: {found or 'every value arrived, but their CRC differs there'}"
+            )
+        return f"the device held another configuration, ours is sent: {found or 'no value differs'}"
+
     def why_refused(self, error: int, gate: int) -> str:
         """In words, with the value where one is to blame."""
         found = "" if self.wanted is None or error != _BAD_ARGUMENT else unsound(self.wanted)
-        where = f"gate {gate}: " if gate != NO_GATE else ""
+        where = f"gate {gate}: " if gate != wire.NO_GATE else ""
         return found or where + wire.ERRORS.get(error, f"error {error}")
 
     def misfit(self, peer: HelloReply) -> str | None:

@@ -11,7 +11,7 @@ from firmware_bridge.errors import ProtocolError
 from firmware_bridge.messages import DeviceConfig
 
 VERSION: Final = 1
-SCHEMA: Final = b"station-wire/1 r2"
+SCHEMA: Final = b"station-wire/1 r3"
 SCHEMA_HASH: Final = crc32(SCHEMA)
 
 ERRORS: Final = {
@@ -34,6 +34,9 @@ EVENT_INPUT: Final = 4
 EVENT_TRIGGER: Final = 5
 EVENT_BOOT: Final = 6
 EVENT_FAULT: Final = 7
+
+NO_GATE: Final = 255
+"""In ConfigReply and ReadConfig: no gate's, the values common to all."""
 
 MODE_TIME: Final = 0
 MODE_COUNT: Final = 1
@@ -109,6 +112,10 @@ class ClearFault(NamedTuple):
     pass
 
 
+class ReadConfig(NamedTuple):
+    gate: int  # NO_GATE: the common values
+
+
 class Trigger(NamedTuple):
     """The camera's trigger output; a board without one answers "unknown message"."""
 
@@ -143,6 +150,31 @@ class ConfigReply(NamedTuple):
     crc: int
     error: int
     gate: int
+
+
+class HeldGate(NamedTuple):
+    """What the device holds, as ConfigGate brought it."""
+
+    gate: int
+    safe_level: int
+    min_hold_us: int
+    max_hold_us: int
+    min_gap_us: int
+    opening_us: int
+    closing_us: int
+    max_duty_permille: int
+
+
+class HeldCommon(NamedTuple):
+    """What the device holds, as ConfigCommit brought it."""
+
+    gates: int
+    lease_ms: int
+    max_late_us: int
+    nm_per_count: int
+    far_ms: int
+    far_count: int
+    crc: int  # 0: not committed
 
 
 class Status(NamedTuple):
@@ -206,9 +238,12 @@ ToDevice: TypeAlias = (
     | Stop
     | EventAck
     | ClearFault
+    | ReadConfig
     | Trigger
 )
-FromDevice: TypeAlias = HelloReply | Ack | ConfigReply | Status | SyncReply | Answer | Encoder | Events
+FromDevice: TypeAlias = (
+    HelloReply | Ack | ConfigReply | HeldGate | HeldCommon | Status | SyncReply | Answer | Encoder | Events
+)
 Message: TypeAlias = ToDevice | FromDevice
 
 _EVENT = Struct("<BBIQqi")
@@ -229,13 +264,16 @@ LAYOUT: Final[dict[type[Message], tuple[int, Struct]]] = {
     Stop: (0x0A, Struct("<")),
     EventAck: (0x0B, Struct("<I")),
     ClearFault: (0x0C, Struct("<")),
-    Trigger: (0x0D, Struct("<II")),
+    ReadConfig: (0x0D, Struct("<B")),
+    Trigger: (0x0E, Struct("<II")),
     HelloReply: (0x81, Struct("<BII8sIIB?HHHBIQ")),
     Ack: (0x82, Struct("<BBB")),
     ConfigReply: (0x83, Struct("<IBB")),
+    HeldGate: (0x84, Struct("<BBIIIIIH")),
     Status: (0x85, Struct("<I??BHIHHHHIQq")),
     SyncReply: (0x86, Struct("<QQQq")),
     Answer: (0x87, Struct("<IBQ")),
+    HeldCommon: (0x88, Struct("<BHIIIII")),
     Encoder: (0x91, Struct("<qQ")),
 }
 """Type byte and payload of every message but EVENTS, whose length varies."""

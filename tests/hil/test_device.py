@@ -21,6 +21,7 @@ from tests.hil.rungs import MS, Recorded
 
 SMOKE = {
     "test_it_says_what_it_is_and_its_clock_is_known",
+    "test_it_holds_every_value_as_it_was_sent",
     "test_windows_in_time_fire_and_are_reported",
 }
 
@@ -36,6 +37,16 @@ def test_it_says_what_it_is_and_its_clock_is_known(driver: Driver) -> None:
     assert status.boot_id is not None
     announced = (capabilities.gates, capabilities.queue_depth, capabilities.has_count)
     assert driver.tolerances.announced in (None, announced)
+
+
+def test_it_holds_every_value_as_it_was_sent(driver: Driver) -> None:
+    driver.configure()
+    wanted = driver.session.configuring.wanted
+    assert wanted is not None
+    for gate in wire.gate_messages(wanted):
+        assert driver.ask(wire.ReadConfig(gate.gate), wire.HeldGate) == wire.HeldGate(*gate)
+    common = wire.HeldCommon(*wire.commit_message(wanted))
+    assert driver.ask(wire.ReadConfig(wire.NO_GATE), wire.HeldCommon) == common
 
 
 def test_the_true_time_lies_within_the_bound_that_is_stated(driver: Driver, recorded: Recorded) -> None:

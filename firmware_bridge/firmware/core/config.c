@@ -28,8 +28,7 @@ static bool gate_sound(const sc_gate_config *config) {
            config->max_duty_permille <= 1000;
 }
 
-static uint32_t gate_crc(uint32_t crc, const sc_gate_config *config) {
-    uint8_t bytes[GATE_BYTES], *at = bytes;
+static uint8_t *put_gate(uint8_t *at, const sc_gate_config *config) {
     put_u8(&at, config->safe_level);
     put_u32(&at, config->min_hold_us);
     put_u32(&at, config->max_hold_us);
@@ -37,6 +36,31 @@ static uint32_t gate_crc(uint32_t crc, const sc_gate_config *config) {
     put_u32(&at, config->opening_us);
     put_u32(&at, config->closing_us);
     put_u16(&at, config->max_duty_permille);
+    return at;
+}
+
+static uint8_t *put_common(uint8_t *at, const sc_config *config) {
+    put_u8(&at, config->gates);
+    put_u16(&at, config->lease_ms);
+    put_u32(&at, config->max_late_us);
+    put_u32(&at, config->nm_per_count);
+    put_u32(&at, config->far_ms);
+    put_u32(&at, config->far_count);
+    put_u32(&at, config->crc);
+    return at;
+}
+
+/* What is held, as it came: of one gate, or with NO_GATE the common values. Writes nothing for a gate that there is not. */
+uint8_t *sc_config_put(const sc_core *core, uint8_t gate, uint8_t *at) {
+    if (gate == NO_GATE) return put_common(at, &core->config);
+    if (gate >= core->gates) return at;
+    put_u8(&at, gate);
+    return put_gate(at, &core->config.gate[gate]);
+}
+
+static uint32_t gate_crc(uint32_t crc, const sc_gate_config *config) {
+    uint8_t bytes[GATE_BYTES];
+    (void)put_gate(bytes, config);
     return sc_crc32(crc, bytes, sizeof bytes);
 }
 
@@ -46,7 +70,7 @@ static bool common_sound(const sc_config *config) {
 }
 
 sc_error sc_config_commit(sc_core *core, const uint8_t *payload, uint8_t *bad_gate) {
-    *bad_gate = 255;
+    *bad_gate = NO_GATE;
     if (core->armed) return ERROR_ARMED;
     const uint8_t *covered = payload;
     sc_config *config = &core->config;
@@ -67,7 +91,7 @@ sc_error sc_config_commit(sc_core *core, const uint8_t *payload, uint8_t *bad_ga
         if (!gate_sound(&config->gate[g])) return ERROR_ARGUMENT;
         crc = gate_crc(crc, &config->gate[g]);
     }
-    *bad_gate = 255;
+    *bad_gate = NO_GATE;
     if (sc_crc32(crc, covered, COMMIT_BYTES) != wanted || wanted == 0) return ERROR_CRC;
     config->crc = wanted;
     return ERROR_NONE;

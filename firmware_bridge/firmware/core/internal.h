@@ -12,7 +12,7 @@
 #define SC_NEVER UINT64_MAX
 #define SC_NO_COUNT INT64_MAX
 #define SC_VERSION 1u
-#define SC_SCHEMA_HASH 0x080C4E72u /* CRC-32 of "station-wire/1 r2"; checked by the tests */
+#define SC_SCHEMA_HASH 0x7F0B7EE4u /* CRC-32 of "station-wire/1 r3"; checked by the tests */
 
 #if SC_GATES <= 8
 typedef uint8_t sc_mask;
@@ -21,6 +21,8 @@ typedef uint32_t sc_mask;
 #endif
 
 enum { MODE_TIME = 0, MODE_COUNT = 1 };
+
+enum { NO_GATE = 255 }; /* in a configuration: its common values */
 
 typedef enum {
     ANSWER_QUEUED = 0,
@@ -224,6 +226,7 @@ void sc_control_tick(sc_core *core, uint64_t now_us);
 /* config.c */
 sc_error sc_config_gate(sc_core *core, const uint8_t *payload);
 sc_error sc_config_commit(sc_core *core, const uint8_t *payload, uint8_t *bad_gate);
+uint8_t *sc_config_put(const sc_core *core, uint8_t gate, uint8_t *at);
 
 /* encoder.c: positions and leads are counts x 256 */
 uint32_t sc_rate_q32(const sc_core *core, uint64_t now_us);

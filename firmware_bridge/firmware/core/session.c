@@ -3,15 +3,15 @@
 #include "internal.h"
 
 enum {
-    HELLO = 0x01, CONFIG_GATE, CONFIG_COMMIT, ARM, LEASE, SYNC, DIVERT, CANCEL, DISARM, STOP, EVT_ACK, CLEAR_FAULT, TRIGGER,
-    HELLO_R = 0x81, ACK = 0x82, CONFIG_R = 0x83, STATUS = 0x85, SYNC_R = 0x86, ANSWER = 0x87
+    HELLO = 0x01, CONFIG_GATE, CONFIG_COMMIT, ARM, LEASE, SYNC, DIVERT, CANCEL, DISARM, STOP, EVT_ACK, CLEAR_FAULT, READ_CONFIG,
+    TRIGGER, HELLO_R = 0x81, ACK = 0x82, CONFIG_R = 0x83, HELD_GATE = 0x84, STATUS = 0x85, SYNC_R = 0x86, ANSWER = 0x87, HELD_COMMON = 0x88
 };
-enum { LAST = SC_TRIGGER ? TRIGGER : CLEAR_FAULT };
+enum { LAST = SC_TRIGGER ? TRIGGER : READ_CONFIG };
 enum { GREETING_PAUSE_US = 50000 };
 
 static const uint8_t payload_length[] = {
     [HELLO] = 9, [CONFIG_GATE] = 24, [CONFIG_COMMIT] = 23, [ARM] = 5, [LEASE] = 6, [SYNC] = 8, [DIVERT] = 25, [CANCEL] = 4,
-    [DISARM] = 0, [STOP] = 0, [EVT_ACK] = 4, [CLEAR_FAULT] = 0,
+    [DISARM] = 0, [STOP] = 0, [EVT_ACK] = 4, [CLEAR_FAULT] = 0, [READ_CONFIG] = 1,
 #if SC_TRIGGER
     [TRIGGER] = 8,
 #endif
@@ -94,6 +94,12 @@ static void commit(sc_core *core, const uint8_t *at) {
     send(core, CONFIG_R, payload, end);
 }
 
+static void read_config(sc_core *core, const sc_frame *frame) {
+    uint8_t payload[24], gate = *frame->payload, *end = sc_config_put(core, gate, payload);
+    if (end == payload) send_ack(core, frame, ERROR_ARGUMENT);
+    else send(core, gate == NO_GATE ? HELD_COMMON : HELD_GATE, payload, end);
+}
+
 static void sync(sc_core *core, const uint8_t *at, uint64_t now_us) {
     uint8_t payload[32], *end = payload;
     put_u64(&end, get_u64(&at));
@@ -141,10 +147,11 @@ static void dispatch(sc_core *core, const sc_frame *frame, uint64_t now_us) {
     case DISARM:
     case STOP: disarm(core, frame, now_us); break;
     case EVT_ACK: sc_events_ack(core, get_u32(&at)); break;
+    case READ_CONFIG: read_config(core, frame); break;
 #if SC_TRIGGER
     case TRIGGER: send_ack(core, frame, sc_trigger_set(core, at, now_us)); break;
 #endif
-    default: send_ack(core, frame, sc_clear_fault(core)); break; /* CLEAR_FAULT, the last one known */
+    default: send_ack(core, frame, sc_clear_fault(core)); break; /* CLEAR_FAULT, the only one left */
     }
 }
 

@@ -21,7 +21,7 @@ def test_hello_announces_what_the_build_can_hold() -> None:
     reply = rig.hello()
     assert (reply.version, reply.nonce, reply.gates, reply.has_encoder) == (wire.VERSION, 0xABCD, 8, True)
     assert (reply.queue_depth, reply.id_memory, reply.event_ring) == (256, 1024, 512)
-    assert reply.schema_hash == crc32(b"station-wire/1 r2")
+    assert reply.schema_hash == crc32(b"station-wire/1 r3")
     assert (reply.uid, reply.boot_id, reply.reset_cause) == ((0x5EED).to_bytes(8, "little"), 1, 1)
     assert reply.firmware_hash != 0
     assert reply.config_crc == 0

@@ -291,7 +291,7 @@ def test_an_output_that_does_not_follow_is_a_fault(device: Device) -> None:
 
 def test_trigger_pulses_are_written_down(device: Device) -> None:
     device.meet()
-    os.write(device.port, encode_frame(Frame(0x0D, 0, device.session, struct.pack("<II", 20_000, 500))))
+    os.write(device.port, encode_frame(Frame(0x0E, 0, device.session, struct.pack("<II", 20_000, 500))))
     device.until(lambda: len(device.noted("trigger")) > 3)
     numbers = [line["number"] for line in device.noted("trigger")]
     assert numbers == sorted(set(numbers))

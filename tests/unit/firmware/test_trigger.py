@@ -8,7 +8,7 @@ import pytest
 from firmware_bridge import wire
 from tests.unit.firmware.rig import SESSION, Rig
 
-TRIGGER = 0x0D
+TRIGGER = 0x0E
 
 
 def trigger(rig: Rig, period_us: int, pulse_us: int = 200) -> int:

@@ -30,18 +30,34 @@ GOLDEN: list[tuple[wire.Message, int, str]] = [
     (wire.Stop(), 0x0A, ""),
     (wire.EventAck(12), 0x0B, "0c000000"),
     (wire.ClearFault(), 0x0C, ""),
-    (wire.Trigger(20_000, 500), 0x0D, "204e0000f4010000"),
+    (wire.ReadConfig(255), 0x0D, "ff"),
+    (wire.Trigger(20_000, 500), 0x0E, "204e0000f4010000"),
     (
         wire.HelloReply(
             1, 5, 6, b"\x01\x02\x03\x04\x05\x06\x07\x08", 7, wire.SCHEMA_HASH, 8, True, 256, 1024, 512, 1, 9, 10
         ),
         0x81,
-        "0105000000060000000102030405060708" + "07000000724e0c080801000100040002010900" + "00000a00000000000000",
+        "0105000000060000000102030405060708" + "07000000e47e0b7f0801000100040002010900" + "00000a00000000000000",
     ),
     (wire.Ack(4, 200, 2), 0x82, "04c802"),
     (wire.ConfigReply(1, 1, 3), 0x83, "010000000103"),
+    (
+        wire.HeldGate(2, 1, 2000, 200_000, 3000, 12_000, 8000, 900),
+        0x84,
+        "0201d0070000400d0300b80b0000e02e0000401f00008403",
+    ),
+    (
+        wire.Status(9, True, False, 4, 2, 0x81, 255, 3, 1, 2, 0xAABBCCDD, 2**33, -5),
+        0x85,
+        "09000000010004020081000000ff000300010002" + "00ddccbbaa0000000002000000fbffffffffffffff",
+    ),
     (wire.SyncReply(1, 2, 3, -4), 0x86, "010000000000000002000000000000000300000000000000fcffffffffffffff"),
     (wire.Answer(3, 1, 4), 0x87, "03000000010400000000000000"),
+    (
+        wire.HeldCommon(8, 250, 1000, 500_000, 10_000, 20_000, 0xAABBCCDD),
+        0x88,
+        "08fa00e803000020a1070010270000204e0000ddccbbaa",
+    ),
     (wire.Events(5, (EVENT,)), 0x90, "05000000010100070000004042" + "0f000000000080de0f0000000000fdffffff"),
     (wire.Encoder(-1, 2), 0x91, "ffffffffffffffff0200000000000000"),
 ]
@@ -70,6 +86,10 @@ def test_a_payload_of_another_length_is_refused(kind: int) -> None:
 def test_events_must_say_how_many_they_are(payload: bytes) -> None:
     with pytest.raises(ProtocolError):
         wire.decode(0x90, payload)
+
+
+def test_every_message_has_golden_bytes() -> None:
+    assert {type(message) for message, _, _ in GOLDEN} == {*wire.LAYOUT, wire.Events}
 
 
 def test_an_unknown_type_is_refused() -> None:
