@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../core/internal.h"
+#include "golden.h"
 #include "receive.h"
 
-enum { SCRIPT_BYTES = 2048 };
+enum { SCRIPT_BYTES = 2048, AT_ONCE = 20000, SCRIPTS_AT_ONCE = 40, FINDINGS_MOST = 10 };
 
 static uint64_t state;
 
@@ -20,53 +20,7 @@ static uint32_t chance(void) {
     return (uint32_t)(state >> 33);
 }
 
-/* ---- frames: undamaged ones from a file that the host's tests read too, damaged ones made of them */
-
-enum { GOLDEN_MOST = 64, WIRE_MOST = SC_FRAME + 4, AT_ONCE = 20000, SCRIPTS_AT_ONCE = 40, FINDINGS_MOST = 10 };
-
-static struct {
-    uint8_t bytes[WIRE_MOST], frame[SC_FRAME]; /* on the wire with its zeros; decoded */
-    uint32_t length, decoded;
-} golden[GOLDEN_MOST];
-static uint32_t goldens;
-
-/* Gives bytes to the receiver; how often it took a frame other than `but` of `length`. */
-static uint64_t taken(sc_core *core, const uint8_t *bytes, uint32_t n, const uint8_t *but, uint32_t length) {
-    uint64_t wrong = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sc_frame frame;
-        if (!sc_frame_byte(core, bytes[i], &frame)) continue;
-        uint32_t whole = (uint32_t)frame.length + 6u;
-        if (but == NULL || whole != length || memcmp(core->rx, but, whole) != 0) wrong++;
-    }
-    return wrong;
-}
-
-static sc_core *receiver(void) {
-    static uint64_t memory[sizeof(sc_core) / 8 + 1];
-    sc_init((sc_core *)memory, 1, 2, SC_RESET_POWER, 8, 1);
-    return (sc_core *)memory;
-}
-
-static bool read_golden(const char *path) {
-    FILE *file = fopen(path, "r");
-    char line[512], name[64], hex[400];
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (line[0] == '#' || sscanf(line, "%63s %399s", name, hex) != 2 || goldens == GOLDEN_MOST) continue;
-        uint8_t *at = golden[goldens].bytes;
-        unsigned value;
-        *at++ = 0;
-        for (const char *h = hex; sscanf(h, "%2x", &value) == 1 && at < golden[goldens].bytes + WIRE_MOST - 1; h += 2) *at++ = (uint8_t)value;
-        *at++ = 0;
-        golden[goldens].length = (uint32_t)(at - golden[goldens].bytes);
-        sc_core *core = receiver();
-        must(taken(core, golden[goldens].bytes, golden[goldens].length, NULL, 0) == 1, "a golden frame is taken");
-        golden[goldens].decoded = golden[goldens].length - 3 - 4;
-        memcpy(golden[goldens++].frame, core->rx, SC_FRAME);
-    }
-    if (file != NULL) fclose(file);
-    return goldens > 0;
-}
+/* ---- damaged frames */
 
 /* A golden frame with 1 to 6 flipped bits, a byte lost, one too many, or cut short. */
 static uint64_t mutated_frames(sc_core *core, uint32_t n) {

@@ -13,6 +13,7 @@ import firmware_bridge.firmware
 
 FIRMWARE = Path(firmware_bridge.firmware.__file__).parent
 CORPUS = sorted((FIRMWARE / "fuzz/corpus").iterdir())
+FRAMES = [line for line in (FIRMWARE / "fuzz/frames.txt").read_text().splitlines() if not line.startswith("#")]
 MOST_BYTES = 200 * 1024
 # Undefined behaviour and an index beyond its array trap: as telling here as the sanitizers, and no library is needed.
 FLAGS = ("-std=c11", "-O0", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
@@ -25,9 +26,7 @@ RAW = 236  # a step of the script: so many bytes as they are
 def scripts_of_frames() -> dict[str, bytes]:
     """Every golden frame as it is, with a flipped bit, and with its last run said to be longer than it is."""
     found = {}
-    for line in (FIRMWARE / "fuzz/frames.txt").read_text().splitlines():
-        if line.startswith("#"):
-            continue
+    for line in FRAMES:
         name, data = line.split()
         frame, last, at = bytes.fromhex(data), 0, 0
         while at < len(frame):
@@ -45,6 +44,36 @@ def build(target: Path, frame_c: Path, *more: str) -> Path:
     words = ["cc", *FLAGS, *more, f"-I{FIRMWARE / 'core'}", *map(str, sources), "-o", str(target)]
     subprocess.run(words, check=True)
     return target
+
+
+def flips(target: Path, frame_c: Path, bits: int) -> tuple[int, dict[str, object]]:
+    core = [path for path in sorted((FIRMWARE / "core").glob("*.c")) if path.name != "frame.c"]
+    sources = [FIRMWARE / f"fuzz/{name}.c" for name in ("flips", "golden", "receive")]
+    words = ["cc", *FLAGS, "-O2", f"-I{FIRMWARE / 'core'}", *map(str, [*sources, *core, frame_c]), "-o", str(target)]
+    subprocess.run(words, check=True)
+    done = subprocess.run([str(target), str(bits), str(FIRMWARE / "fuzz/frames.txt")], capture_output=True, text=True)
+    said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return done.returncode, said
+
+
+def test_no_frame_with_one_or_two_flipped_bits_is_taken(tmp_path: Path) -> None:
+    """Three, too: `make fuzz`, which takes ten seconds for it."""
+    code, said = flips(tmp_path / "flips", FIRMWARE / "core/frame.c", bits=2)
+    assert (code, said["false_accepts"]) == (0, 0)
+    bits = [8 * len(bytes.fromhex(line.split()[1])) for line in FRAMES]
+    assert said["frames"] == sum(n + n * (n - 1) // 2 for n in bits)
+
+
+def test_flipped_bits_that_are_taken_are_counted(tmp_path: Path) -> None:
+    """A checksum of which only half is looked at lets some through."""
+    source = tmp_path / "frame.c"
+    right, wrong = "whole = get_u32(&at) == sc_crc32(0,", "whole = (uint8_t)get_u32(&at) == (uint8_t)sc_crc32(0,"
+    text = (FIRMWARE / "core/frame.c").read_text()
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong))
+    code, said = flips(tmp_path / "flips", source, bits=2)
+    assert code == 1
+    assert said["false_accepts"] != 0
 
 
 def play(program: Path) -> tuple[int, dict[str, object]]:
