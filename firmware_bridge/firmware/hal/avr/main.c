@@ -16,7 +16,7 @@
 #define UBRR_250K 7 /* with U2X */
 
 enum { CANCEL = 0x08, STOP = 0x0A };
-enum { RX_SIZE = 64, TX_SIZE = 8, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 8 };
+enum { RX_SIZE = 64, TX_SIZE = 32, GATES = SC_GATES, PERMIT_PIN = 4, INPUTS = 3, CHUNK = 8 };
 /* Ticks: what the 16-bit timer may be set for; what passes while it is set; from an encoder edge to its stamp. */
 enum { NEAR = 0x7000, SETTLE = 6, ENTRY = 4 };
 
