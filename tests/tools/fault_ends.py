@@ -8,13 +8,17 @@ from dataclasses import replace
 
 from firmware_bridge import wire
 from firmware_bridge.codec import Frame, encode_frame
+from firmware_bridge.conversation import SILENT_NS
 from firmware_bridge.loopback import CLEAN, WireFaults
+from firmware_bridge.messages import LinkState
 from firmware_bridge.virtual_device import Pin
 from tests.tools.fault_trial import Case, Row, Trial, WarmingClock, together
 from tests.tools.soak_judge import Broken
 from tests.tools.soak_life import HOUR_US
 from tests.tools.soak_record import HostileClock
 from tests.unit.firmware_bridge.bench import BOOT_NS, CONFIG, MS
+
+LOST_WITHIN_NS = SILENT_NS + 10 * MS  # a poll or two
 
 # ---- the device restarts
 
@@ -47,14 +51,16 @@ def reboot_at_boundaries() -> Row:
     return together(rows)
 
 
-def _reboot(trial: Trial) -> None:
-    """A station takes a new boot for a new epoch: what it had commanded in old counts is withdrawn."""
+def _reboot(trial: Trial) -> int:
+    """A station takes a new boot for a new epoch: commands in old counts are withdrawn. Gives the outputs on at once."""
     trial.world.device.restart(trial.cable.lived_ns, 0, 0)
+    on = trial.world.device.outputs()
     trial.world.edges += trial.world.device.edges()
     trial.world.clock_stepped()
     trial.world.controller.cancel_all()
     trial.injected += 1
     trial.world.run(0.6)
+    return on
 
 
 def reboot_mid_pulse() -> Row:
@@ -63,8 +69,7 @@ def reboot_mid_pulse() -> Row:
     for n in range(40):
         while not trial.world.device.outputs():
             trial.work(0.005)
-        _reboot(trial)
-        if trial.world.device.outputs():
+        if _reboot(trial):
             late.append(Broken("wrong", f"restart {n}: an output is on after it"))
         trial.up()
         trial.work(0.1)
@@ -104,9 +109,11 @@ def stuck_peer(how: str) -> Row:
         else:
             trial.cable.from_device.faults = WireFaults(drop=1.0)
         trial.injected += 1
+        began_ns = trial.world.now_ns
         trial.work(0.6)
-        if trial.world.state.value not in ("lost", "greeting"):
-            broken.append(Broken("other", f"silent for 0.6 s and still {trial.world.state.value}"))
+        lost_ns = trial.told(LinkState.LOST, began_ns)
+        if lost_ns is None or lost_ns - began_ns > LOST_WITHIN_NS:
+            broken.append(Broken("other", f"silent since {began_ns} ns, told at {lost_ns}"))
         trial.cable.accepts_bytes = 1 << 16
         trial.cable.from_device.faults = CLEAN
         trial.work(1.0)

@@ -10,12 +10,15 @@ from firmware_bridge import wire
 from firmware_bridge.codec import Frame, FrameReader, encode_frame
 from firmware_bridge.errors import PortError
 from firmware_bridge.loopback import CLEAN, WireFaults
+from firmware_bridge.messages import LinkState
 from tests.tools.fault_trial import Case, Row, Trial
 from tests.tools.soak_judge import Broken
 from tests.tools.soak_life import PROBES
 from tests.tools.soak_world import Intruder
 from tests.unit.firmware_bridge.bench import MS
 from tests.unit.firmware_bridge.test_wire import GOLDEN
+
+READY_WITHIN_NS = 2_000 * MS
 
 
 def on_the_wire(faults: WireFaults, seconds: float = 3.0) -> Callable[[], Row]:
@@ -225,6 +228,7 @@ def masquerade() -> list[Case]:
         ),
         Case("masquerade", "a second host after a STOP of ours", lambda: second_host(True)),
         Case("addressing", "a device of another schema", other_schema),
+        Case("addressing", "another device is plugged in, with the same boot number, 20 times", other_device),
         Case("addressing", "every message under session 0 and a wrong one", wrong_session, all_fire=True),
     ]
 
@@ -276,6 +280,29 @@ def other_schema() -> Row:
     return replace(row, broken=(*row.broken, *broken))
 
 
+def other_device() -> Row:
+    """What the first one held is not the second one's: a station takes it for a new boot, and a new epoch of counts."""
+    trial = Trial().up()
+    broken = []
+    for n in range(20):
+        trial.work(0.3)
+        trial.cable.unplug(still_arrive=n)
+        trial.world.device.exchange(trial.cable.lived_ns)
+        trial.world.edges += trial.world.device.edges()
+        trial.world.clock_stepped()
+        trial.injected += 1
+        trial.work(0.01 * (n % 4))
+        trial.cable.plug()
+        told = len(trial.world.heard)
+        trial.world.run(1.0)
+        if not any(getattr(reply, "new_boot", False) for reply in trial.world.heard[told:]):
+            broken.append(Broken("wrong", f"exchange {n}: taken for the device of before"))
+        trial.world.controller.cancel_all()
+        trial.up()
+    row = trial.finish()
+    return replace(row, broken=(*row.broken, *broken))
+
+
 def wrong_session() -> Row:
     trial = Trial().up()
     for session in (0, trial.world.session.greeting.session_id ^ 1):
@@ -322,6 +349,7 @@ def cut_everywhere() -> Row:
 
 def unplug_at_every_byte() -> Row:
     trial = Trial().up()
+    late: list[Broken] = []
     for n in range(48):
         trial.submit()
         trial.world.now_ns += MS // 2
@@ -329,9 +357,21 @@ def unplug_at_every_byte() -> Row:
         trial.injected += 1
         trial.work(0.3, every_ms=50)
         trial.cable.plug()
+        late += _not_ready_again(trial)
         trial.work(0.4)
         trial.up()
-    return trial.finish()
+    row = trial.finish()
+    return replace(row, broken=(*row.broken, *late))
+
+
+def _not_ready_again(trial: Trial) -> list[Broken]:
+    """Lives on from the moment the cable is back until the link may be armed; broken when that takes too long."""
+    began_ns = trial.world.now_ns
+    while trial.told(LinkState.READY, began_ns) is None:
+        trial.work(0.005, every_ms=50)
+        if trial.world.now_ns - began_ns > READY_WITHIN_NS:
+            return [Broken("other", f"not ready again {READY_WITHIN_NS // MS} ms after the cable was back")]
+    return []
 
 
 def unplug_a_hundred_times() -> Row:

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from random import Random
 
 from firmware_bridge.loopback import CLEAN, WireFaults
-from firmware_bridge.messages import DuringCount, DuringTime, Fired, LinkState, NotFired, Refused, Unanswered, Window
+from firmware_bridge.messages import (
+    DuringCount,
+    DuringTime,
+    Fired,
+    LinkChanged,
+    LinkState,
+    NotFired,
+    Refused,
+    Unanswered,
+    Window,
+)
 from firmware_bridge.virtual_device import DeviceClock
 from tests.tools.soak_judge import Broken, judge
 from tests.tools.soak_record import MASK_64, HostileClock
@@ -99,6 +109,11 @@ class Trial:
             window = DuringCount(start, start + round(hold_ms * COUNTS_PER_S / 1000))
         if len(self.world.session.commands) < 250:
             self.world.submit(window, 1 << number // 2 % 8)
+
+    def told(self, state: LinkState, since_ns: int) -> int | None:
+        """When the station was first told this state from then on."""
+        changes = (reply for reply in self.world.heard if isinstance(reply, LinkChanged))
+        return next((each.at_ns for each in changes if each.state is state and each.at_ns >= since_ns), None)
 
     def finish(self, settle_s: float = 10.0) -> Row:
         """The fault ends; every command must find its end and the station its way back to armed."""

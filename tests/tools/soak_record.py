@@ -121,6 +121,12 @@ class RecordedDevice(VirtualDevice):
         self._leaving.restart()
         self.boots.append(Boot(now_ns, count_start))
 
+    def exchange(self, now_ns: int) -> None:
+        """Another board is in its place, which has booted as often."""
+        self._uid ^= 1
+        self.boot_id -= 1
+        self.restart(now_ns, 0, 0, ResetCause.POWER)
+
     def jump(self, by_us: int) -> list[Edge]:
         """Its clock goes on from somewhere else. Gives the edges of before, stamped by the clock of before."""
         edges = self.edges()
