@@ -231,6 +231,7 @@ class LiveRun:
             camera_words=", ".join(
                 f"camera {camera_id}: {camera.trouble}" for camera_id, camera in self._cameras.items() if camera.trouble
             ),
+            live=any(camera.info.live for camera in self._cameras.values()),
         )
 
     def _tell(self, result: StepResult) -> None:

@@ -12,7 +12,7 @@ from station.config import StationConfig
 from station.datatypes import Belief, Classification, EndedTrack, Look, Track, TrackEnd
 from station.errors import ModelError
 from station.items import Item, Items
-from station.recognition.look_plan import Offer, choose
+from station.recognition.look_plan import LookPace, Offer, choose
 from station.recognition.voting import fuse
 from station.sorting.reseen import Reseen
 from station.sorting.scheduler import Motion
@@ -65,6 +65,7 @@ class Perception:
         self._reseen = {camera_id: Reseen() for camera_id in eyes}
         self._alive_ns: dict[str, int] = {}
         self._period_ns = {camera.id: round(1e9 / camera.fps) for camera in config.cameras}
+        self._pace = LookPace(min(self._period_ns.values()))
         self._trouble: str | None = None
         self._failed_ns = 0
         self.motion: dict[str, Motion] = {}  # of the belt, as each camera last saw it
@@ -95,8 +96,8 @@ class Perception:
                 item.gone = end.end
         return Followed(tuple(met), tuple(known), tuple(ended))
 
-    def choose_looks(self, spotted: Sequence[Spotted]) -> list[Look]:
-        """Items whole in one of these frames and still undecided, the most urgent first."""
+    def choose_looks(self, spotted: Sequence[Spotted], live: bool) -> list[Look]:
+        """Items whole in one of these frames and still undecided, the most urgent first. Live, as many as there is time for."""
         frames = {seen.frame.camera_id: seen.frame for seen in spotted}
         offered: dict[int, tuple[Offer, Look]] = {}
         for item in self._items:
@@ -107,7 +108,8 @@ class Perception:
                 offer = Offer(track.track_id, len(item.looks), self._frames_left(track, frame.captured_ns))
                 offered[track.track_id] = offer, Look(track.track_id, frame, track.detection.extent)
         limits = self._recognition
-        chosen = choose([offer for offer, _ in offered.values()], limits.max_looks, limits.max_looks_per_step)
+        fitting = self._pace.fitting if live else None
+        chosen = choose([offer for offer, _ in offered.values()], limits.max_looks, limits.max_looks_per_step, fitting)
         return [offered[track_id][1] for track_id in chosen]
 
     def recognise(self, looks: Sequence[Look], now_ns: int) -> None:
@@ -123,6 +125,10 @@ class Perception:
                 item.looks.append((look.frame.captured_ns, look.extent))
                 item.opinions.append(opinion)
                 item.belief = self._belief(item.opinions)
+
+    def looked(self, looks: Sequence[Look], spent_ns: int) -> None:
+        """What recognising these looks took, as the clock saw it."""
+        self._pace.took(len(looks), spent_ns)
 
     def due(self, now_ns: int) -> list[Item]:
         """Items that will not be seen better than now, downstream ones first."""

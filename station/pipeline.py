@@ -30,6 +30,7 @@ class Controls:
     recorder_full: bool = False  # there is no room to account for further items
     alive: tuple[str, ...] = ()  # cameras that gave a frame, also one that could not be placed on the belt
     camera_words: str = ""  # what is the matter with the cameras
+    live: bool = False  # the next frame comes whether this step has ended or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,11 @@ class SortLoop:
         heard = self._hear(replies, now_ns)
         followed = self._perception.follow(spotted)
         births = self._deciding.enter(followed)
-        looks = self._perception.choose_looks(spotted)
+        looks = self._perception.choose_looks(spotted, controls.live)
         marks_ns.append(self._clock.now_ns())
         self._perception.recognise(looks, now_ns)
         marks_ns.append(self._clock.now_ns())
+        self._perception.looked(looks, marks_ns[2] - marks_ns[1])
         actions, stopped = self._move_machine(now_ns, controls)
         permission = self._permission(controls.link)
         decided, lost = self._deciding.decide(self._perception.due(now_ns), permission)
