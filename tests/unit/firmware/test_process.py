@@ -53,12 +53,13 @@ class Device:
         self.folder = folder
         write_belt(folder / "belt")
         files = [f"--{name}={folder / name}" for name in ("edges", "encoder", "device", "link")]
+        first = os.environ.get("LD_PRELOAD", "")  # of a sanitizer, which must stay the first
         self.process = subprocess.Popen(
             [sys.executable, "-m", "firmware_bridge.virtual_device", f"--profile={folder / 'belt'}", *files],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | ({"LD_PRELOAD": str(preload)} if preload else {}),
+            env=os.environ | ({"LD_PRELOAD": f"{first} {preload}".strip()} if preload else {}),
         )
         assert self.process.stdout is not None
         self.greeting = json.loads(self.process.stdout.readline())
