@@ -3,7 +3,7 @@
     python -m training.results keep runs/or-s1 [--as NAME] [--why TEXT]    # into training/records
     python -m training.results > training/RESULTS.md
 
-A kept record is what the run's metrics.json says, without its long lists; `--why` puts it among what was tried and not
+A kept record is what the run's metrics.json says, without its curves and lists; `--why` puts it among what was tried and not
 kept. Knows where a run wrote what; computes nothing anew.
 """
 
@@ -13,10 +13,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from training.evaluate import brief
 from training.record import command
 
 RECORDS = Path(__file__).parent / "records"
+SCORES = (  # of a run's test; curves and lists stay with the run
+    "n",
+    "unreadable",
+    "accuracy",
+    "accuracy_by_block_bootstrap",
+    "accuracy_unreadable_wrong",
+    "without_duplicates",
+    "balanced_accuracy",
+    "confusion",
+    "per_class",
+    "auc",
+    "ece",
+    "temperature",
+)
 HEAD = """# Trainings on record
 
 Made by `python -m training.results > training/RESULTS.md` from `training/records`, which `python -m training.results keep
@@ -33,8 +46,9 @@ COLUMNS = ("run", "accuracy", "fresh", "views", "n", "protocol", "seed", "wall",
 
 def kept(result: dict[str, Any], why: str | None = None) -> dict[str, Any]:
     """The record of a run: its scores, its settings, and why it was not kept if it was not."""
-    slim = {key: value for key, value in result.items() if key not in ("out", "test")}
-    return {**slim, "test": brief(result["test"]), **({"why": why} if why else {})}
+    rest = {key: value for key, value in result.items() if key not in ("out", "test")}
+    test = {key: result["test"][key] for key in SCORES if key in result["test"]}
+    return {**rest, "test": test, **({"why": why} if why else {})}
 
 
 def keep(run: Path, name: str, why: str | None, records: Path = RECORDS) -> Path:

@@ -1,5 +1,6 @@
 """How to train, as data."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,16 @@ import pytest
 from station.errors import ConfigError
 from training.recipes import Recipe, read_recipe
 
+SHIPPED = sorted(entry.name.removesuffix(".toml") for entry in (files("configs") / "recipes").iterdir())
 
-@pytest.mark.parametrize("name", ["or", "ortl", "finetune", "belt", "plant", "trashnet", "or-paper", "ortl-paper"])
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_what_ships_is_valid(name: str) -> None:
     assert read_recipe(name).name == name
+
+
+def test_the_recipes_of_the_paper_and_of_a_plant_ship() -> None:
+    assert {"or", "ortl", "finetune", "or-paper", "ortl-paper", "belt", "plant", "trashnet"} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 18, 40])
