@@ -40,6 +40,8 @@ class Recipe(Section):
     holdout_share: float = Field(ge=0, lt=1)  # of blocks, for temperature and thresholds
     extra_share: float = Field(default=1.0, gt=0, le=1)  # of the extra pictures, drawn anew each epoch
     backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
+    # Normalise by the statistics that came with the backbone: a head that was fitted on them meets the features it knows.
+    frozen_norm: bool = False
     # Of the fine-tuned weights, the rest being those before: of several, what does best on the held-out blocks.
     tuned_share: tuple[float, ...] = Field(default=(1.0,), min_length=1)
     l2: tuple[float, ...] = Field(default=(0.03,), min_length=1)  # of a frozen backbone's head; of several, by folds

@@ -129,7 +129,7 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
     recipe, losses, hits = run.recipe, [], []
     side_px, steps = recipe.stage_of(epoch).side_px, steps_per_epoch(pictures, recipe, run.seed)
     rng = torch.Generator().manual_seed((run.seed * 100_003 + epoch) * 1_009 + run.world.rank)
-    learner.model.train()
+    learning(learner.model, recipe)
     for step, (images, labels, is_crop) in enumerate(batches(pictures, recipe, run, epoch), epoch * steps):
         x = augment(images, is_crop, side_px, recipe.augment, rng)
         set_lr(learner.optimizer, lr_at(step / (steps * recipe.epochs), recipe))
@@ -146,6 +146,15 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
             line.tick(1, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
     line.end()
     return float(torch.stack(losses).mean()), float(torch.stack(hits).mean())
+
+
+def learning(model: nn.Module, recipe: Recipe) -> None:
+    """Into training mode, normalisation too unless the recipe holds it."""
+    model.train()
+    if recipe.frozen_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def steps_per_epoch(pictures: Pictures, recipe: Recipe, seed: int) -> int:

@@ -146,3 +146,16 @@ def test_of_a_frozen_network_only_head_and_statistics_move(
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name for name in moved if "running" not in name and "num_batches" not in name} == {"fc.weight", "fc.bias"}
     assert "layer1.0.bn1.running_mean" in moved
+
+
+def test_held_statistics_stay_while_the_weights_learn(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    start = build_resnet18(2)
+    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    run = make_run(recipe_of, tmp_path / "run")
+    run.recipe = run.recipe.with_epochs(1).model_copy(update={"kind": "finetune", "frozen_norm": True})
+    after = fit(run, pictures, Plan(start)).state_dict()
+    assert [name for name in before if "running" in name and not torch.equal(before[name], after[name])] == []
+    assert not torch.equal(before["layer1.0.bn1.weight"], after["layer1.0.bn1.weight"])
+    assert not torch.equal(before["layer4.1.conv2.weight"], after["layer4.1.conv2.weight"])
