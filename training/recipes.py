@@ -42,6 +42,7 @@ class Recipe(Section):
     backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
     # Normalise by the statistics that came with the backbone: a head that was fitted on them meets the features it knows.
     frozen_norm: bool = False
+    clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together, in a step
     # Of the fine-tuned weights, the rest being those before: of several, what does best on the held-out blocks.
     tuned_share: tuple[float, ...] = Field(default=(1.0,), min_length=1)
     l2: tuple[float, ...] = Field(default=(0.03,), min_length=1)  # of a frozen backbone's head; of several, by folds

@@ -138,6 +138,8 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
         loss = F.cross_entropy(logits.float(), labels, learner.class_weights, label_smoothing=recipe.label_smoothing)
         learner.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(learner.model.parameters(), recipe.clip_norm)
         learner.optimizer.step()
         update_average(learner.average, learner.model, min(recipe.ema_decay, (1 + step) / (10 + step)))
         losses.append(loss.detach())

@@ -159,3 +159,15 @@ def test_held_statistics_stay_while_the_weights_learn(
     assert [name for name in before if "running" in name and not torch.equal(before[name], after[name])] == []
     assert not torch.equal(before["layer1.0.bn1.weight"], after["layer1.0.bn1.weight"])
     assert not torch.equal(before["layer4.1.conv2.weight"], after["layer4.1.conv2.weight"])
+
+
+def test_clipped_gradients_bound_the_step(pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    start = build_resnet18(2)
+    before = start.get_parameter("layer4.1.conv2.weight").detach().clone()
+    run = make_run(recipe_of, tmp_path / "run")
+    steps = len(pictures.train.labels) // run.recipe.batch + 1
+    changes = {"kind": "finetune", "clip_norm": 1e-6, "weight_decay": 0.0, "ema_decay": 0.0}
+    run.recipe = run.recipe.with_epochs(1).model_copy(update=changes)
+    after = fit(run, replace(pictures, extra=None), Plan(start)).get_parameter("layer4.1.conv2.weight").detach()
+    as_far_as_momentum_carries = 2 / (1 - run.recipe.momentum)
+    assert 0 < float((after - before).norm()) <= steps * run.recipe.peak_lr * 1e-6 * as_far_as_momentum_carries
