@@ -2,7 +2,7 @@
 
 Every item is looked at when first whole in the frame, so that it never goes unseen, and in its last whole frames, so that the
 decision rests on fresh views. When there are more looks on offer than one step can carry, those who have none go first, then
-those who have the fewest frames left; the third look of an item gives way before the second of another.
+those who have the fewest frames left; of equally urgent ones, the third look of an item gives way to the second of another.
 """
 
 from collections.abc import Sequence
