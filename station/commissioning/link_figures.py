@@ -3,7 +3,6 @@
 Works as a live line does: one thread moves the port, another commands. Knows no camera and no belt; the belt must stand.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -131,10 +130,10 @@ class LinkRun:
             self._reach(LinkState.READY)
             self._controller.arm()
             self._reach(LinkState.ARMED)
-            cpu_s, link_cpu_ns, began_ns = _cpu_s(), self._cpu_ns(), self._clock.now_ns()
+            cpu_ns, link_cpu_ns, began_ns = time.process_time_ns(), self._cpu_ns(), self._clock.now_ns()
             self._command(rate_per_s, began_ns + round(seconds * 1e9))
-            wall_s, cpu_s = (self._clock.now_ns() - began_ns) / 1e9, _cpu_s() - cpu_s
-            link_cpu_s = (self._cpu_ns() - link_cpu_ns) / 1e9
+            wall_ns, link_cpu_ns = self._clock.now_ns() - began_ns, self._cpu_ns() - link_cpu_ns
+            cpu_ns = time.process_time_ns() - cpu_ns
             self._live_until(
                 self._clock.now_ns() + LAST_REPORTS_NS, lambda: len(self._heard.ends) == len(self._enqueued)
             )
@@ -143,11 +142,11 @@ class LinkRun:
             self._clock.sleep_ns(50 * MS)
             self._link.stop()
             self._controller.close()
-        shares = {"cpu_percent": link_cpu_s, "process_cpu_percent": cpu_s}
+        shares = {"cpu_percent": link_cpu_ns, "process_cpu_percent": cpu_ns}
         longest = {"poll": self._polls, "ask": self._asked}
         return {
-            **self._figures(rate_per_s, wall_s),
-            **{name: round(100 * spent_s / wall_s, 2) for name, spent_s in shares.items()},
+            **self._figures(rate_per_s, wall_ns / 1e9),
+            **{name: round(100 * spent_ns / wall_ns, 2) for name, spent_ns in shares.items()},
             "longest_call_ms": {name: round(calls.longest_ns / 1e6, 3) for name, calls in longest.items()},
         }
 
@@ -233,11 +232,6 @@ class LinkRun:
             "retries": status.retries,
             "crash": self._heard.crash,
         }
-
-
-def _cpu_s() -> float:
-    spent = os.times()
-    return spent.user + spent.system
 
 
 def _spread(ns: list[int]) -> dict[str, float] | None:
