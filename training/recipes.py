@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from station.errors import ConfigError
 from training.augment import Augment
 
+# The paper's own procedure, where it had one, stands in a recipe of its own: --protocol paper takes that.
+AS_PUBLISHED = {"or": "or-paper", "ortl": "ortl-paper"}
+
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

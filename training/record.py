@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from training.recipes import AS_PUBLISHED
+
 # Nobody's own paths are written down: where a reader of the record has the data folder, or a split made of it.
 PLACES = {"waste": "../shared/data/waste", "trashnet": "runs/trashnet"}
 
@@ -45,7 +47,10 @@ def command(values: dict[str, Any]) -> str:
     recipe, parts = values["recipe"], ["station train", place_of(values.get("data", "waste"))]
     # Until 2026-11-24 the recipe `belt` was called `or`.
     was_belt = recipe["name"] == "or" and recipe["augment"]["belt_share"] > 0
-    parts += ["--recipe", "belt" if was_belt else recipe["name"]]
+    name = "belt" if was_belt else recipe["name"]
+    if values["protocol"] == "paper" and name in AS_PUBLISHED:
+        name = f"configs/recipes/{name}.toml"  # by its name alone the procedure as published would run
+    parts += ["--recipe", name]
     if values["protocol"] != "honest":
         parts += ["--protocol", values["protocol"]]
     for key in ("arch", "epochs", "batch"):

@@ -28,7 +28,7 @@ from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_o
 from training.frozen import Features, choose_l2, fit_head, set_head
 from training.mixing import Weights, choose_mix
 from training.predictions import write_predictions
-from training.recipes import Recipe, read_recipe
+from training.recipes import AS_PUBLISHED, Recipe, read_recipe
 from training.report import write_report
 from training.train import Pictures, Plan, Run, class_weights, fit, predict, predict_views, watched
 
@@ -157,11 +157,12 @@ class BestOnTest:
 
 
 def settled_recipe(job: TrainJob) -> Recipe:
-    recipe = read_recipe(job.recipe)
-    changes = {"batch": job.batch, "arch": job.arch}
-    recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
     if job.protocol not in (HONEST, PAPER):
         raise ConfigError(f"--protocol {job.protocol}: use honest or paper.")
+    published = AS_PUBLISHED if job.protocol == PAPER else {}
+    recipe = read_recipe(published.get(job.recipe, job.recipe))
+    changes = {"batch": job.batch, "arch": job.arch}
+    recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
     if job.protocol == PAPER:
         recipe = recipe.model_copy(update={"holdout_share": 0.0})
     return recipe.with_epochs(job.epochs) if job.epochs else recipe

@@ -33,7 +33,9 @@ def register(app: typer.Typer, data: typer.Typer) -> None:
 def train(
     data: DataArgument,
     recipe: Annotated[str, typer.Option(help="or, ortl, finetune; plant for your own crops; or a recipe file")] = "or",
-    protocol: Annotated[str, typer.Option(help="honest: TEST once; paper: the best epoch on TEST")] = "honest",
+    protocol: Annotated[
+        str, typer.Option(help="honest: TEST once; paper: as published, best epoch on TEST")
+    ] = "honest",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-TIME")] = None,
     extra: Annotated[list[Path] | None, typer.Option(help="Belt crops that join the training part")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from station.errors import ConfigError
-from training.recipes import Recipe, read_recipe
+from training.recipes import AS_PUBLISHED, Recipe, read_recipe
 
 SHIPPED = sorted(entry.name.removesuffix(".toml") for entry in (files("configs") / "recipes").iterdir())
 
@@ -18,6 +18,20 @@ def test_what_ships_is_valid(name: str) -> None:
 
 def test_the_recipes_of_the_paper_and_of_a_plant_ship() -> None:
     assert {"or", "ortl", "finetune", "or-paper", "ortl-paper", "belt", "plant", "trashnet"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize(("ours", "published"), AS_PUBLISHED.items())
+def test_as_published_means_as_published(ours: str, published: str) -> None:
+    """RandomResizedCrop(224) and a flip, SGD with momentum 0.9, a tenth after every 7 of 15 epochs, nothing held back."""
+    recipe = read_recipe(published)
+    assert recipe.arch == read_recipe(ours).arch == "resnet18"
+    assert recipe.tutorial
+    assert (recipe.epochs, recipe.stage_of(0).side_px, recipe.input_px, recipe.momentum) == (15, 224, 224, 0.9)
+    assert (recipe.weight_decay, recipe.label_smoothing, recipe.ema_decay, recipe.warmup_share) == (0, 0, 0, 0)
+    assert not recipe.balance_classes
+    assert not recipe.frozen_norm
+    changes = recipe.augment.model_dump(exclude={"min_area", "max_stretch"})
+    assert (recipe.augment.min_area, set(changes.values())) == (0.08, {0.0})
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 18, 40])

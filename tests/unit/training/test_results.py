@@ -59,7 +59,16 @@ def test_what_was_not_kept_is_told_with_its_reason(tmp_path: Path) -> None:
     ("facts", "line"),
     [
         pytest.param({}, "--recipe ortl --backbone weights.safetensors --seed 1", id="plain"),
-        pytest.param({"protocol": "paper"}, "--recipe ortl --protocol paper --backbone", id="protocol"),
+        pytest.param(
+            {"recipe": {"name": "or-paper", "augment": {"belt_share": 0}}, "protocol": "paper"},
+            "--recipe or-paper --protocol paper --backbone",
+            id="as published",
+        ),
+        pytest.param(
+            {"protocol": "paper"},
+            "--recipe configs/recipes/ortl.toml --protocol paper --backbone",
+            id="ours, the epoch chosen on TEST",
+        ),
         pytest.param({"asked": {"arch": "x", "epochs": 3}}, "--recipe ortl --arch x --epochs 3 ", id="asked for"),
         pytest.param({"extra": ["crops"], "backbone": None}, "--recipe ortl --extra crops --seed 1", id="crops"),
         pytest.param({"recipe": {"name": "or", "augment": {"belt_share": 0.3}}}, "--recipe belt ", id="old name"),

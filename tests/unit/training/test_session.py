@@ -14,7 +14,7 @@ from station.recognition.artifact import load_artifact, read_info
 from tests.unit.training.conftest import RecipeWriter, write_pictures
 from training import session
 from training.evaluate import EvaluateJob, evaluate, failed_recalls
-from training.session import TrainJob, train
+from training.session import TrainJob, settled_recipe, train
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +117,21 @@ def test_the_paper_s_protocol_says_that_it_chose_on_test(tree: Path, recipe_of: 
     assert len(facts["test_by_epoch"]) == 3
     assert result["test"]["accuracy"]["value"] == pytest.approx(max(facts["test_by_epoch"]), abs=0.03)
     assert "chosen on TEST" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "protocol", "taken"),
+    [
+        ("or", "paper", "or-paper"),
+        ("ortl", "paper", "ortl-paper"),
+        ("or", "honest", "or"),
+        ("finetune", "paper", "finetune"),
+    ],
+)
+def test_the_paper_s_protocol_takes_the_procedure_as_published(asked: str, protocol: str, taken: str) -> None:
+    recipe = settled_recipe(TrainJob(Path("data"), asked, protocol))
+    assert recipe.name == taken
+    assert (recipe.holdout_share == 0) == (protocol == "paper")
 
 
 def test_a_frozen_backbone_gets_a_new_head_and_nothing_else(
