@@ -46,8 +46,9 @@ def augment(images: Tensor, turned: Tensor, side_px: int, how: Augment, rng: tor
     turn = turned | (uniform(0, 1) < how.turn_share)
     theta = _transforms(uniform, turn, belt, how)
     grid = F.affine_grid(theta, [n, 3, side_px, side_px], align_corners=False)
-    rgb = images.permute(0, 3, 1, 2).flip(1).float().div_(255.0)
-    x = F.grid_sample(rgb, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    bgr = images.permute(0, 3, 1, 2).float()
+    # Turned to RGB and scaled when small: the stored picture has up to four times as many pixels.
+    x = F.grid_sample(bgr, grid, mode="bilinear", padding_mode="border", align_corners=False).flip(1).div_(255.0)
     outside = (grid.abs().amax(-1) > 1.0).unsqueeze(1)
     x = torch.where(outside, _belt_texture(uniform, side_px, rng, device), x)
     x = _blurred(x, belt, uniform(0, 1))

@@ -1,4 +1,5 @@
-"""What the page promises, measured on a running demo. One JSON object on stdout; exit 1 when a figure misses.
+"""What the page promises, measured on a running demo. One JSON object on stdout, each step on stderr as it
+ends; exit 1 when a figure misses.
 
     python -m tests.tools.page [--only age,slow,viewers,killed,refused,stop,loaded] [--for 15] [--seed 1]
 
@@ -346,11 +347,14 @@ def main() -> int:
 
 
 def on_one_demo(folder: Path, steps: list[str], options: argparse.Namespace) -> Figures:
-    demo = Demo(folder, "line", *LONG, "--seed", str(options.seed))
+    demo, figures = Demo(folder, "line", *LONG, "--seed", str(options.seed)), Figures()
     try:
         demo.wait_for_page()
         with chromium() as browser:
-            figures = {step: ON_ONE_DEMO[step](demo, browser, options) for step in steps}
+            for step in steps:
+                figures[step] = ON_ONE_DEMO[step](demo, browser, options)
+                # A later step that raises does not take these along.
+                print(step, json.dumps(figures[step]), file=sys.stderr)
         report = demo.end()
     finally:
         if demo.process.poll() is None:
