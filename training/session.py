@@ -70,11 +70,15 @@ def train(job: TrainJob) -> dict[str, Any]:
     model, found = learned(run, pictures, job, best)
     facts = training_facts(job, recipe, pictures) | found
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
-    facts |= {"resumed": job.resume, "wall_s": round(time.monotonic() - began, 1), "epochs_s": round(run.epochs_s, 1)}
+    facts |= {
+        "resumed": job.resume,
+        "learned_s": round(time.monotonic() - began, 1),
+        "epochs_s": round(run.epochs_s, 1),
+    }
     if best is not None:
         model, facts = best.of(model), facts | {"test_by_epoch": best.accuracies}
     world.wait()
-    result = finish(run, model, pictures, test, facts) if world.leads else {}
+    result = finish(run, model, pictures, test, facts, began) if world.leads else {}
     world.wait()
     leave_world(world)
     return result
@@ -201,8 +205,10 @@ def merged(sets: list[PictureSet]) -> PictureSet | None:
     return PictureSet(tuple(picture for one in sets for picture in one.pictures), sets[0].classes)
 
 
-def finish(run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any]) -> dict[str, Any]:
-    """Temperature and curve from the held-out blocks, TEST once, then the artifact."""
+def finish(
+    run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any], began: float
+) -> dict[str, Any]:
+    """Temperature and curve from the held-out blocks, TEST once, then the artifact. `wall_s` ends with the last score."""
     recipe, classes = run.recipe, pictures.classes
     temperature, held = 1.0, NOTHING_HELD
     if pictures.holdout is not None:
@@ -217,6 +223,7 @@ def finish(run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: d
     scores["without_duplicates"] = deduplicated(test_logits, test, known)
     write_predictions(run.folder / "predictions.csv", test.pictures, metrics.softmax(test_logits, temperature))
     views = views_scores(run, model, pictures, test)
+    facts = facts | {"wall_s": round(time.monotonic() - began, 1)}
     info = ArtifactInfo(
         classes=classes,
         input_px=recipe.input_px,

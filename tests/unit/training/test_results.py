@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.record import command, processor
-from training.results import keep, main, table
+from training.results import keep, main, table, wall
 
 
 def result(seed: int, value: float, **facts: Any) -> dict[str, Any]:
@@ -78,6 +78,18 @@ def test_the_command_repeats_the_run(facts: dict[str, Any], line: str) -> None:
     said = command(result(1, 0.9, **facts)["training"])
     assert said.startswith("station train ../shared/data/waste --recipe")
     assert line in said
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        pytest.param({"wall_s": 120.0, "learned_s": 100.0}, "2.0 min", id="whole"),
+        pytest.param({"wall_s": 120.0}, "2.0 min and judging", id="an old record"),
+        pytest.param({"wall_s": 60.0, "epochs_s": 150.0, "resumed": True}, "over 2.5 min (resumed)", id="resumed"),
+    ],
+)
+def test_a_time_says_what_it_leaves_out(facts: dict[str, Any], said: str) -> None:
+    assert wall(facts) == said
 
 
 def test_the_processor_has_a_name() -> None:

@@ -57,6 +57,12 @@ def test_metrics_json_says_what_was_measured_and_how(trained: Path) -> None:
     assert metrics["test"]["accuracy"]["low"] <= metrics["test"]["accuracy"]["value"]
 
 
+def test_the_time_of_a_run_includes_judging(trained: Path) -> None:
+    facts = json.loads((trained / "run" / "metrics.json").read_text())["training"]
+    assert 0 < facts["epochs_s"] <= facts["learned_s"] <= facts["wall_s"]
+    assert read_info(trained / "run" / "model.safetensors").training["wall_s"] == facts["wall_s"]
+
+
 def test_evaluating_the_artifact_finds_what_training_reported(trained: Path, tree: Path) -> None:
     reported = json.loads((trained / "run" / "metrics.json").read_text())["test"]
     report = evaluate(EvaluateJob(str(trained / "run" / "model.safetensors"), tree, cache=trained / "cache"))
