@@ -1,5 +1,6 @@
-"""What the page promises, measured on a running demo. One JSON object on stdout, each step on stderr as it
-ends; exit 1 when a figure misses.
+"""What the page promises, measured on a running demo. One JSON object on stdout; exit 1 when a figure misses.
+
+Each step is told on stderr as it ends.
 
     python -m tests.tools.page [--only age,slow,viewers,killed,refused,stop,loaded] [--for 15] [--seed 1]
 
