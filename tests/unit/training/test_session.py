@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,7 +18,7 @@ from training.cache import open_cache
 from training.dataset import read_folder
 from training.evaluate import EvaluateJob, evaluate, failed_recalls
 from training.session import TrainJob, settled_recipe, train
-from training.train import predict_views
+from training.train import predict
 
 
 @pytest.fixture(autouse=True)
@@ -221,8 +222,11 @@ def test_a_run_records_its_machine_its_command_and_how_its_head_was_chosen(
     assert result["test_views"]["accuracy"]["n"] == 40
     network = load_artifact(tmp_path / "run" / "model.safetensors").model
     shown = open_cache(read_folder(tree / "TEST"), 32, tmp_path / "cache")
-    seen = predict_views(network, shown, (32, 40), torch.device("cpu"))
-    assert result["test_views"]["accuracy"]["k"] == (seen.argmax(1) == shown.labels).sum()
+    cpu = torch.device("cpu")
+    views = [predict(network, shown, side, cpu, mirrored=way) for side in (32, 40) for way in (False, True)]
+    assert not np.allclose(views[0], views[1])
+    assert not np.allclose(views[0], views[2])
+    assert result["test_views"]["accuracy"]["k"] == (np.mean(views, axis=0).argmax(1) == shown.labels).sum()
 
 
 def test_a_resumed_run_of_the_paper_s_protocol_remembers_its_best_epoch(
