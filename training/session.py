@@ -7,7 +7,7 @@ import ctypes
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from station.errors import ConfigError
-from station.intervals import wilson
-from station.recognition.artifact import DEFAULT, ArtifactInfo, save_artifact
+from station.recognition.artifact import DEFAULT
 from training import metrics, record
 from training.backbone import read_backbone
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
 from training.distributed import join_world, leave_world
-from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
+from training.finish import finish
 from training.frozen import Features, choose_l2, fit_head, set_head
 from training.mixing import Weights, choose_mix
-from training.predictions import write_predictions
 from training.recipes import AS_PUBLISHED, Recipe, read_recipe
-from training.report import write_report
-from training.train import Pictures, Plan, Run, class_weights, fit, predict, predict_views, watched
+from training.train import Pictures, Plan, Run, class_weights, fit, predict, watched
 
 HONEST, PAPER = "honest", "paper"
 PAPER_L2 = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -94,7 +91,8 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
     if recipe.kind == "head":
         return fit(run, pictures, Plan(model, job.resume, watch)), {}
-    views = Features(model, key, job.cache, run.device).views(pictures.train, recipe.views_px, recipe.mirror_views)
+    features = Features(model, key, job.cache, run.device)
+    views = features.views(pictures.train, recipe.views_px, recipe.mirror_views)
     labels, weights = pictures.train.labels, class_weights(pictures, recipe)
     if best and recipe.kind == "frozen":
         # The paper keeps what did best on TEST; an honest run has its strength from folds of TRAIN.
@@ -103,10 +101,14 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
             best.look(trial, model)
         return model, {}
     choice = choose_l2(views, labels, weights, recipe.l2)
-    set_head(model, *fit_head(views, labels, weights, choice.l2).folded())
-    found = {"head": {"l2": choice.l2, "tried": [list(row) for row in choice.tried]}}
+    head = fit_head(views, labels, weights, choice.l2)
+    set_head(model, *head.folded())
+    found: dict[str, Any] = {"head": {"l2": choice.l2, "tried": [list(row) for row in choice.tried]}}
+    if pictures.holdout is not None:
+        held = head.logits(features.views(pictures.holdout, recipe.views_px, recipe.mirror_views)).argmax(1)
+        found["head"]["holdout_accuracy"] = float((held == pictures.holdout.labels).mean())
     if run.world.leads:
-        run.log({"event": "head"} | found["head"] | watched(model, pictures, run))
+        run.log({"event": "head"} | found["head"])
     if recipe.kind == "frozen":
         return model, found
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -203,71 +205,6 @@ def merged(sets: list[PictureSet]) -> PictureSet | None:
     if not sets:
         return None
     return PictureSet(tuple(picture for one in sets for picture in one.pictures), sets[0].classes)
-
-
-def finish(
-    run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any], began: float
-) -> dict[str, Any]:
-    """Temperature and curve from the held-out blocks, TEST once, then the artifact. `wall_s` ends with the last score."""
-    recipe, classes = run.recipe, pictures.classes
-    temperature, held = 1.0, NOTHING_HELD
-    if pictures.holdout is not None:
-        logits, labels = predict(model, pictures.holdout, recipe.input_px, run.device), pictures.holdout.labels
-        temperature = metrics.fit_temperature(logits, labels)
-        held = held_out(logits, labels, classes, temperature)
-    test_logits = predict(model, test, recipe.input_px, run.device, half=False)
-    scores = report_of(test_logits, test, classes, temperature, held)
-    scores["worst"] = worst_errors(test_logits, test, classes, temperature)
-    scores["grid"] = grid_of(test_logits, test, classes, temperature)
-    known = [part for part in (pictures.train, pictures.holdout) if part is not None]
-    scores["without_duplicates"] = deduplicated(test_logits, test, known)
-    write_predictions(run.folder / "predictions.csv", test.pictures, metrics.softmax(test_logits, temperature))
-    views = views_scores(run, model, pictures, test)
-    facts = facts | {"wall_s": round(time.monotonic() - began, 1)}
-    info = ArtifactInfo(
-        classes=classes,
-        input_px=recipe.input_px,
-        arch=recipe.arch,
-        temperature=temperature,
-        curve=held.purity_recovery,
-        data={
-            "train_fingerprint": pictures.train.pictures.fingerprint(),
-            "test_fingerprint": test.pictures.fingerprint(),
-        },
-        metrics={"test": brief(scores), "holdout": {"reject_curve": held.reject_curve}},
-        training=facts,
-    )
-    save_artifact(run.folder / "model.safetensors", model.cpu(), info)
-    result = {
-        "schema": "station.train/1",
-        "out": str(run.folder),
-        "test": scores,
-        "test_views": views,
-        "training": facts,
-    }
-    (run.folder / "metrics.json").write_text(json.dumps(result, indent=1))
-    write_report(run.folder, model, test, result)
-    run.log({"event": "done", "test_accuracy": scores["accuracy"]["value"], "wall_s": facts["wall_s"]})
-    return result
-
-
-def views_scores(run: Run, model: nn.Module, pictures: Pictures, test: Cache) -> dict[str, Any]:
-    """The same model asked several times of each picture, the sizes fixed by the recipe; empty if it names none."""
-    recipe = run.recipe
-    if not recipe.judge_views_px:
-        return {}
-    logits = predict_views(model, test, recipe.judge_views_px, run.device)
-    right = logits.argmax(1) == test.labels
-    scores: dict[str, Any] = {
-        "sides_px": list(recipe.judge_views_px),
-        "mirrored_too": True,
-        "accuracy": asdict(wilson(int(right.sum()), len(right))),
-        "confusion": metrics.confusion(test.labels, logits.argmax(1), len(pictures.classes)).tolist(),
-    }
-    if pictures.holdout is not None:
-        held = predict_views(model, pictures.holdout, recipe.judge_views_px, run.device)
-        scores["holdout_accuracy"] = float((held.argmax(1) == pictures.holdout.labels).mean())
-    return scores
 
 
 def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[str, Any]:

@@ -204,10 +204,13 @@ def batches(pictures: Pictures, recipe: Recipe, run: Run, epoch: int) -> Iterato
         )
 
 
-def predict_views(model: nn.Module, cache: Cache, sides_px: tuple[int, ...], device: torch.device) -> np.ndarray:
-    """Mean logits over several sizes, each as it is and mirrored."""
-    views = [predict(model, cache, side, device, mirrored=mirrored) for side in sides_px for mirrored in (False, True)]
-    return np.asarray(np.mean(views, axis=0))
+def predict_views(
+    model: nn.Module, cache: Cache, sides_px: tuple[int, ...], device: torch.device, seen: dict[int, np.ndarray]
+) -> np.ndarray:
+    """Mean logits over several sizes, each as it is and mirrored; `seen` has the plain ones of sizes asked before."""
+    plain = [seen[side] if side in seen else predict(model, cache, side, device) for side in sides_px]
+    mirrored = [predict(model, cache, side, device, mirrored=True) for side in sides_px]
+    return np.asarray(np.mean(plain + mirrored, axis=0))
 
 
 @torch.inference_mode()

@@ -1,0 +1,92 @@
+"""From a trained network to a folder that stands for itself: calibrated, scored on TEST once, reported.
+
+Knows the order of these steps; how a network is trained stands in session.py and train.py.
+"""
+
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from station.intervals import wilson
+from station.recognition.artifact import ArtifactInfo, save_artifact
+from training import metrics
+from training.cache import Cache
+from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
+from training.predictions import write_predictions
+from training.report import write_report
+from training.train import Pictures, Run, predict, predict_views
+
+
+def finish(
+    run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any], began: float
+) -> dict[str, Any]:
+    """Temperature and curve from the held-out blocks, TEST once, then the artifact. `wall_s` ends with the last score."""
+    recipe, classes = run.recipe, pictures.classes
+    temperature, held, held_logits = 1.0, NOTHING_HELD, None
+    if pictures.holdout is not None:
+        held_logits, labels = predict(model, pictures.holdout, recipe.input_px, run.device), pictures.holdout.labels
+        temperature = metrics.fit_temperature(held_logits, labels)
+        held = held_out(held_logits, labels, classes, temperature)
+    test_logits = predict(model, test, recipe.input_px, run.device, half=False)
+    scores = report_of(test_logits, test, classes, temperature, held)
+    scores["worst"] = worst_errors(test_logits, test, classes, temperature)
+    scores["grid"] = grid_of(test_logits, test, classes, temperature)
+    known = [part for part in (pictures.train, pictures.holdout) if part is not None]
+    scores["without_duplicates"] = deduplicated(test_logits, test, known)
+    write_predictions(run.folder / "predictions.csv", test.pictures, metrics.softmax(test_logits, temperature))
+    views = views_scores(run, model, pictures, test, (test_logits, held_logits))
+    facts = facts | {"wall_s": round(time.monotonic() - began, 1)}
+    info = ArtifactInfo(
+        classes=classes,
+        input_px=recipe.input_px,
+        arch=recipe.arch,
+        temperature=temperature,
+        curve=held.purity_recovery,
+        data={
+            "train_fingerprint": pictures.train.pictures.fingerprint(),
+            "test_fingerprint": test.pictures.fingerprint(),
+        },
+        metrics={"test": brief(scores), "holdout": {"reject_curve": held.reject_curve}},
+        training=facts,
+    )
+    save_artifact(run.folder / "model.safetensors", model.cpu(), info)
+    result = {
+        "schema": "station.train/1",
+        "out": str(run.folder),
+        "test": scores,
+        "test_views": views,
+        "training": facts,
+    }
+    (run.folder / "metrics.json").write_text(json.dumps(result, indent=1))
+    write_report(run.folder, model, test, result)
+    run.log({"event": "done", "test_accuracy": scores["accuracy"]["value"], "wall_s": facts["wall_s"]})
+    return result
+
+
+def views_scores(
+    run: Run, model: nn.Module, pictures: Pictures, test: Cache, seen: tuple[np.ndarray, np.ndarray | None]
+) -> dict[str, Any]:
+    """The same model asked several times of each picture, the sizes fixed by the recipe; empty if it names none.
+
+    `seen`: logits of TEST and of the held-out pictures as they are, at the recipe's input size.
+    """
+    recipe = run.recipe
+    if not recipe.judge_views_px:
+        return {}
+    logits = predict_views(model, test, recipe.judge_views_px, run.device, {recipe.input_px: seen[0]})
+    right = logits.argmax(1) == test.labels
+    scores: dict[str, Any] = {
+        "sides_px": list(recipe.judge_views_px),
+        "mirrored_too": True,
+        "accuracy": asdict(wilson(int(right.sum()), len(right))),
+        "confusion": metrics.confusion(test.labels, logits.argmax(1), len(pictures.classes)).tolist(),
+    }
+    if pictures.holdout is not None and seen[1] is not None:
+        known = {recipe.input_px: seen[1]}
+        held = predict_views(model, pictures.holdout, recipe.judge_views_px, run.device, known)
+        scores["holdout_accuracy"] = float((held.argmax(1) == pictures.holdout.labels).mean())
+    return scores
