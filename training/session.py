@@ -60,6 +60,7 @@ def train(job: TrainJob) -> dict[str, Any]:
     at_start = record.machine(device)
     folder = job.out or Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     run = Run(recipe, folder, job.seed, device, world)
+    resumed = job.resume and run.checkpoint.exists()
     pictures, test = gather(job, recipe)
     if world.leads:
         run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
@@ -68,7 +69,7 @@ def train(job: TrainJob) -> dict[str, Any]:
     facts = training_facts(job, recipe, pictures) | found
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
     facts |= {
-        "resumed": job.resume,
+        "resumed": resumed,
         "learned_s": round(time.monotonic() - began, 1),
         "epochs_s": round(run.epochs_s, 1),
     }

@@ -232,8 +232,10 @@ def test_a_run_records_its_machine_its_command_and_how_its_head_was_chosen(
 def test_a_resumed_run_of_the_paper_s_protocol_remembers_its_best_epoch(
     tree: Path, recipe_of: RecipeWriter, tmp_path: Path
 ) -> None:
-    one = train(job(tree, recipe_of(), tmp_path, protocol="paper", epochs=2))
+    one = train(job(tree, recipe_of(), tmp_path, protocol="paper", epochs=2, resume=True))
     again = train(job(tree, recipe_of(), tmp_path, protocol="paper", epochs=2, resume=True))
     assert len(one["training"]["test_by_epoch"]) == 2
     assert again["training"]["test_by_epoch"] == one["training"]["test_by_epoch"]
     assert again["test"]["confusion"] == one["test"]["confusion"]
+    # With nothing to go on from, it began: its time is whole.
+    assert [run["training"]["resumed"] for run in (one, again)] == [False, True]
