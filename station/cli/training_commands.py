@@ -43,9 +43,17 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 1,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT")] = False,
-    arch: Annotated[str | None, typer.Option(help="resnet18, recyclenet, or a torchvision classifier")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            help="resnet18, its _multiscale or _short, recyclenet, efficientnet_lite0 to 2, or a torchvision classifier"
+        ),
+    ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Start from: a safetensors file, `default`, or `imagenet` (download)")
+        str | None,
+        typer.Option(
+            help="Start from: a safetensors file, `default`, or `imagenet` (download, or an installed package)"
+        ),
     ] = None,
     cache: CacheOption = DEFAULT_CACHE,
     as_json: JsonFlag = False,

