@@ -184,7 +184,7 @@ def test_a_tree_without_test_gives_up_blocks_for_one(tree: Path, recipe_of: Reci
     assert 18 <= result["test"]["n"] <= 26
 
 
-@pytest.mark.parametrize("arch", ["recyclenet", "mobilenet_v3_small"])
+@pytest.mark.parametrize("arch", ["recyclenet", "resnet18_short", "efficientnet_lite0", "mobilenet_v3_small"])
 def test_other_networks_train_and_load(tree: Path, recipe_of: RecipeWriter, tmp_path: Path, arch: str) -> None:
     train(job(tree, recipe_of(), tmp_path, epochs=1, arch=arch))
     assert load_artifact(tmp_path / "run" / "model.safetensors").info.arch == arch
