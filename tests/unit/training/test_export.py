@@ -14,7 +14,6 @@ from station.recognition.model import build_model
 from training import export as export_module
 from training.export import WRITERS, ExportJob, Runner, export
 
-
 LITE = "efficientnet_lite0"
 
 
