@@ -30,7 +30,6 @@ from training.recipes import AS_PUBLISHED, Recipe, read_recipe
 from training.train import Pictures, Plan, Run, class_weights, fit, predict, watched
 
 HONEST, PAPER = "honest", "paper"
-PAPER_L2 = (0.03, 0.1, 0.3, 1.0, 3.0)
 TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
 
 
@@ -97,7 +96,7 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     labels, weights = pictures.train.labels, class_weights(pictures, recipe)
     if best and recipe.kind == "frozen":
         # The paper keeps what did best on TEST; an honest run has its strength from folds of TRAIN.
-        for trial, l2 in enumerate(PAPER_L2, start=1):
+        for trial, l2 in enumerate(recipe.l2, start=1):
             set_head(model, *fit_head(views, labels, weights, l2).folded())
             best.look(trial, model)
         return model, {}

@@ -129,6 +129,17 @@ def test_the_paper_s_protocol_says_that_it_chose_on_test(tree: Path, recipe_of: 
     assert "chosen on TEST" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_frozen_recipe_of_one_s_own_tries_each_l2_on_test_under_the_paper_s_protocol(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    recipe = Path(recipe_of("frozen"))
+    recipe.write_text(recipe.read_text() + "l2 = [0.01, 1.0, 100.0]\n")
+    backbone = str(trained / "run" / "model.safetensors")
+    facts = train(job(tree, str(recipe), tmp_path, protocol="paper", backbone=backbone))["training"]
+    assert len(facts["test_by_epoch"]) == 3
+    assert facts["selected_on_test"] is True
+
+
 @pytest.mark.parametrize(
     ("asked", "protocol", "taken"),
     [
