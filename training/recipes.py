@@ -66,6 +66,13 @@ class Recipe(Section):
             epoch -= stage.epochs
         return self.stages[-1]
 
+    def watched_px(self, epoch: int) -> int:
+        """The size at which the held-out pictures are looked at after this epoch: as far above the trained size as the final
+        one is above the last stage's, so an early look costs less and is no more out of scale than the final one."""
+        scale = self.input_px / self.stages[-1].side_px
+        side_px = self.stage_of(epoch).side_px
+        return self.input_px if side_px == self.stages[-1].side_px else max(8, 8 * round(side_px * scale / 8))
+
     def with_epochs(self, epochs: int) -> "Recipe":
         """The same shape in another number of epochs; every stage keeps its share, the last one at least one."""
         total, done, stages = self.epochs, 0, []

@@ -132,7 +132,7 @@ def mixed_in(
     mix = choose_mix(tuned, before, shares, loss)
     found = {"mix": {"tuned_share": mix.tuned_share, "tried": [list(row) for row in mix.tried]}}
     if run.world.leads:
-        run.log({"event": "mix"} | found["mix"] | watched(tuned, pictures, run))
+        run.log({"event": "mix"} | found["mix"] | watched(tuned, pictures, run, run.recipe.input_px))
     return found
 
 

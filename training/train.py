@@ -101,7 +101,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         run.log(
             {"epoch": epoch + 1, "side_px": recipe.stage_of(epoch).side_px, "loss": loss, "seconds": seconds}
             | {"train_accuracy": accuracy, "images_per_s": steps * recipe.batch / seconds}
-            | watched(learner.average, pictures, run)
+            | watched(learner.average, pictures, run, recipe.watched_px(epoch))
         )
         if plan.after_epoch is not None:
             plan.after_epoch(epoch + 1, learner.average)
@@ -163,16 +163,17 @@ def steps_per_epoch(pictures: Pictures, recipe: Recipe, seed: int) -> int:
     return len(epoch_order(pictures, recipe, seed, 0)) // recipe.batch or 1
 
 
-def watched(average: nn.Module, pictures: Pictures, run: Run) -> dict[str, object]:
+def watched(average: nn.Module, pictures: Pictures, run: Run, side_px: int) -> dict[str, object]:
     if pictures.holdout is None or not len(pictures.holdout.labels):
         return {}
-    logits = predict(average, pictures.holdout, run.recipe.input_px, run.device)
+    logits = predict(average, pictures.holdout, side_px, run.device)
     labels = pictures.holdout.labels
     right = logits.argmax(1) == labels
     recall: dict[str, object] = {
         f"recall_{name}": float(right[labels == at].mean()) for at, name in enumerate(pictures.classes)
     }
-    return {"holdout_accuracy": float(right.mean()), "holdout_loss": metrics.log_loss(logits, labels)} | recall
+    scores = {"holdout_accuracy": float(right.mean()), "holdout_loss": metrics.log_loss(logits, labels)}
+    return {"watched_px": side_px} | scores | recall
 
 
 def epoch_order(pictures: Pictures, recipe: Recipe, seed: int, epoch: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from station.errors import ConfigError
-from training.recipes import AS_PUBLISHED, Recipe, read_recipe
+from training.recipes import AS_PUBLISHED, Recipe, Stage, read_recipe
 
 SHIPPED = sorted(entry.name.removesuffix(".toml") for entry in (files("configs") / "recipes").iterdir())
 
@@ -32,6 +32,13 @@ def test_as_published_means_as_published(ours: str, published: str) -> None:
     assert not recipe.frozen_norm
     changes = recipe.augment.model_dump(exclude={"min_area", "max_stretch"})
     assert (recipe.augment.min_area, set(changes.values())) == (0.08, {0.0})
+
+
+@pytest.mark.parametrize(("trained_px", "watched_px"), [(64, 80), (128, 152), (160, 192)])
+def test_held_out_pictures_are_watched_as_much_larger_as_in_the_end(trained_px: int, watched_px: int) -> None:
+    stages = (Stage(side_px=trained_px, epochs=1), Stage(side_px=160, epochs=1))
+    recipe = read_recipe("or").model_copy(update={"stages": stages, "input_px": 192})
+    assert [recipe.watched_px(epoch) for epoch in (0, 1)] == [watched_px, 192]
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 18, 40])
