@@ -21,7 +21,7 @@ from training.cache import decode
 from training.dataset import PictureSet, Tree, read_tree
 from training.record import machine
 from training.session import TrainJob, pick_device, train
-from training.tutorial import BATCH, EPOCHS, WORKERS, tutorial
+from training.tutorial import BATCH, EPOCHS, WORKERS, Epochs, tutorial
 
 SCHEMA = "station.bench_train/1"
 AIMS = {"or": 4.0, "ortl": 20.0}  # times as fast as the plain procedure, to the same accuracy or better
@@ -48,7 +48,7 @@ def bench_train(job: BenchJob, tell: Callable[[str], None]) -> dict[str, Any]:
         thinned(job, Path(folder) / "data")
         tree = read_tree(Path(folder) / "data")
         tell(f"plain procedure: {job.plain_epochs} epochs, {BATCH} pictures a step, {WORKERS} workers, fp32, 224 px")
-        plain = plain_figures(job, tree, device)
+        plain = plain_figures(job, tree, device, tell)
         tell(f"plain: {plain['seconds']:.0f} s; now ours")
         ours = own_figures(job, Path(folder))
     return {
@@ -65,12 +65,21 @@ def bench_train(job: BenchJob, tell: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def plain_figures(job: BenchJob, tree: Tree, device: torch.device) -> dict[str, Any]:
+def plain_figures(job: BenchJob, tree: Tree, device: torch.device, tell: Callable[[str], None]) -> dict[str, Any]:
     assert tree.test is not None
     classes, head_only = len(tree.train.classes), job.recipe == "ortl"
     torch.manual_seed(job.seed)
     model = read_backbone(job.backbone, RESNET18, classes)[0] if job.backbone else build_model(RESNET18, classes)
-    done = tutorial(model, head_only, (tree.train, tree.test), job.plain_epochs, device)
+
+    def told(done: Epochs) -> None:
+        epochs, seconds = len(done.seconds), sum(done.seconds)
+        left = seconds / epochs * (job.plain_epochs - epochs)
+        tell(
+            f"plain: epoch {epochs}/{job.plain_epochs}, {done.correct[-1]} of {done.judged} right, "
+            f"{seconds:.0f} s so far, about {left:.0f} s left"
+        )
+
+    done = tutorial(model, head_only, (tree.train, tree.test), job.plain_epochs, device, told)
     seconds = sum(done.seconds)
     return {
         "seconds": round(seconds, 2),

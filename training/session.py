@@ -125,7 +125,8 @@ def mixed_in(
     def loss(model: nn.Module) -> float:
         if holdout is None:
             return -best.look(run.recipe.epochs, model) if best else 0.0
-        return metrics.log_loss(predict(model, holdout, run.recipe.input_px, run.device), holdout.labels)
+        # Mixing softens logits, and softness alone must not decide: a temperature is fitted afterwards anyway.
+        return metrics.calibrated_log_loss(predict(model, holdout, run.recipe.input_px, run.device), holdout.labels)
 
     if shares == (1.0,):
         return {}

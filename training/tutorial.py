@@ -60,7 +60,12 @@ class Epochs:
 
 
 def tutorial(
-    model: nn.Module, head_only: bool, parts: tuple[PictureSet, PictureSet], epochs: int, device: torch.device
+    model: nn.Module,
+    head_only: bool,
+    parts: tuple[PictureSet, PictureSet],
+    epochs: int,
+    device: torch.device,
+    after_epoch: Callable[[Epochs], None] = lambda done: None,
 ) -> Epochs:
     """Train on parts[0], judge on parts[1] after each epoch. The schedule is that of 15 epochs, however many are run."""
     learn = DataLoader(Folder(parts[0], LEARN), BATCH, shuffle=True, num_workers=WORKERS)
@@ -83,6 +88,7 @@ def tutorial(
         done.correct.append(correct(model, judge, device))
         done.seconds.append(time.monotonic() - began)
         done.seen += len(parts[0].pictures) + len(parts[1].pictures)
+        after_epoch(done)
     return done
 
 

@@ -71,6 +71,17 @@ def test_full_augmentation_stays_in_the_range_of_pictures(side_px: int) -> None:
     assert bool(torch.isfinite(out).all())
 
 
+def test_belt_looks_alone_are_noisy() -> None:
+    grey = torch.full((200, 48, 48, 3), 128, dtype=torch.uint8)
+    how = STILL.model_copy(update={"belt_share": 0.5})
+    out = augment(grey, nothing_turned(200), 48, how, rng())
+    middle = (out * torch.tensor(STD).view(1, 3, 1, 1))[:, :, 16:32, 16:32]
+    spread = middle.flatten(2).std(2).amax(1)
+    noisy = spread > 1e-4
+    assert 70 <= int(noisy.sum()) <= 130
+    assert 0.02 < float(spread.max()) < 0.04
+
+
 def test_a_belt_look_shows_an_edge_that_is_not_the_picture() -> None:
     white = torch.full((64, 48, 48, 3), 255, dtype=torch.uint8)
     how = STILL.model_copy(update={"belt_share": 1.0})

@@ -37,7 +37,9 @@ def test_both_procedures_see_the_same_pictures_and_the_rest_is_called_extrapolat
     assert figures["ratio"] == pytest.approx(15 * figures["plain"]["seconds"] / figures["ours"]["seconds"], rel=0.02)
     assert any("1 plain epochs" in line for line in figures["extrapolated"])
     assert any("a part of TEST" in line for line in figures["extrapolated"])
-    assert len(said) == 2
+    assert len(said) == 3
+    assert said[1].startswith("plain: epoch 1/1, ")
+    assert said[1].endswith("about 0 s left")
     json.dumps(figures, allow_nan=False)
 
 

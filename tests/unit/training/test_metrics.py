@@ -36,6 +36,8 @@ def test_temperature_undoes_overconfidence() -> None:
     honest = metrics.softmax(logits * 3, 3.0)
     assert metrics.expected_calibration_error(honest, labels) < 0.02
     assert metrics.expected_calibration_error(metrics.softmax(logits * 3), labels) > 0.08
+    assert metrics.log_loss(logits * 3, labels) > 1.2 * metrics.log_loss(logits, labels)
+    assert metrics.calibrated_log_loss(logits * 3, labels) == pytest.approx(metrics.log_loss(logits, labels), rel=1e-3)
 
 
 def test_softmax_survives_large_logits() -> None:
