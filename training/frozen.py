@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from station.recognition.model import head_of
+from training import metrics
 from training.augment import to_input
 from training.cache import Cache
 from training.dataset import fold_of_blocks
@@ -110,27 +111,32 @@ def fit_head(views: Views, labels: NDArray[np.int64], weights: Tensor, l2: float
 
 @dataclass(frozen=True)
 class Choice:
-    """How strong the head's L2 shall be, and what was seen of each: (l2, accuracy, its standard error)."""
+    """How strong the head's L2 shall be, and what was seen of each: (l2, log loss at its own temperature, accuracy)."""
 
     l2: float
     tried: tuple[tuple[float, float, float], ...]
 
 
 def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidates: Sequence[float]) -> Choice:
-    """By folds of neighbouring blocks, which part TRAIN as TEST was parted from it; of equals the strongest."""
+    """By folds of neighbouring blocks, which part TRAIN as TEST was parted from it; of equals the strongest.
+
+    The log loss decides: accuracies of strengths a thousandfold apart differ by less than their errors.
+    """
     strongest_first = sorted(candidates, reverse=True)
     if len(strongest_first) == 1:
         return Choice(strongest_first[0], ())
     folds = fold_of_blocks(labels, N_FOLDS)
-    right = np.zeros((len(strongest_first), N_FOLDS))
+    logits = np.zeros((len(strongest_first), len(labels), len(weights)), np.float32)
     for fold in range(N_FOLDS):
         learn, judge, head = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold), None
         for row, l2 in enumerate(strongest_first):
             head = fit_head(views[:, learn], labels[learn], weights, l2, head)
-            right[row, fold] = (head.logits(views[:, judge]).argmax(1) == labels[judge]).mean()
-    means, errors = right.mean(1), right.std(1, ddof=1) / np.sqrt(N_FOLDS)
-    tried = tuple((l2, float(means[row]), float(errors[row])) for row, l2 in enumerate(strongest_first))
-    return Choice(strongest_first[int(means.argmax())], tried)
+            logits[row, judge] = head.logits(views[:, judge])
+    tried = tuple(
+        (l2, metrics.calibrated_log_loss(of_l2, labels), float((of_l2.argmax(1) == labels).mean()))
+        for l2, of_l2 in zip(strongest_first, logits, strict=True)
+    )
+    return Choice(min(tried, key=lambda row: row[1])[0], tried)
 
 
 def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:

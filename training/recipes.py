@@ -45,6 +45,7 @@ class Recipe(Section):
     backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
     # Normalise by the statistics that came with the backbone: a head that was fitted on them meets the features it knows.
     frozen_norm: bool = False
+    fresh_norm: bool = False  # before the head is fitted, those statistics are measured anew on TRAIN
     clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together, in a step
     # Of the fine-tuned weights, the rest being those before: of several, what does best on the held-out blocks.
     tuned_share: tuple[float, ...] = Field(default=(1.0,), min_length=1)

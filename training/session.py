@@ -26,6 +26,7 @@ from training.distributed import join_world, leave_world
 from training.finish import finish
 from training.frozen import Features, choose_l2, fit_head, set_head
 from training.mixing import Weights, choose_mix
+from training.normalisation import measure_norm
 from training.recipes import AS_PUBLISHED, Recipe, read_recipe
 from training.train import Pictures, Plan, Run, class_weights, fit, predict, watched
 
@@ -91,6 +92,9 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
     if recipe.kind == "head":
         return fit(run, pictures, Plan(model, job.resume, watch)), {}
+    if recipe.fresh_norm:
+        measure_norm(model, pictures.train, recipe.input_px, run.device, job.seed)
+        key += f"-norm-{pictures.train.pictures.fingerprint()[:16]}-{recipe.input_px}-{job.seed}"
     features = Features(model, key, job.cache, run.device)
     views = features.views(pictures.train, recipe.views_px, recipe.mirror_views)
     labels, weights = pictures.train.labels, class_weights(pictures, recipe)

@@ -50,7 +50,9 @@ def test_folds_of_blocks_want_a_strong_l2_where_each_block_has_its_own_look() ->
     choice = choose_l2(views, labels, WEIGHTS, (1e-4, 1e-2, 1.0))
     assert choice.l2 == 1.0
     assert [row[0] for row in choice.tried] == [1.0, 1e-2, 1e-4]
-    assert choice.tried[0][1] > choice.tried[-1][1]
+    losses, accuracies = ([row[at] for row in choice.tried] for at in (1, 2))
+    assert losses == sorted(losses)
+    assert accuracies[0] > accuracies[-1]
 
 
 def test_of_one_candidate_nothing_is_tried() -> None:

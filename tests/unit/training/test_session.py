@@ -166,6 +166,19 @@ def test_a_frozen_backbone_gets_a_new_head_and_nothing_else(
     assert result["test"]["accuracy"]["value"] >= 0.9
 
 
+def test_a_recipe_may_measure_normalisation_anew_before_the_head(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    backbone, recipe = trained / "run" / "model.safetensors", Path(recipe_of("frozen"))
+    recipe.write_text(recipe.read_text() + "fresh_norm = true\n")
+    result = train(job(tree, str(recipe), tmp_path, backbone=str(backbone)))
+    before, after = load_file(backbone), load_file(tmp_path / "run" / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {"bn1.running_mean", "layer4.1.bn2.running_var", "fc.weight"} < changed
+    assert not any(name.endswith(("conv1.weight", "bn1.weight")) for name in changed)
+    assert result["test"]["accuracy"]["value"] >= 0.9
+
+
 def test_finetuning_starts_from_the_head_and_moves_everything(
     trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
 ) -> None:
