@@ -11,6 +11,7 @@ import select
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +141,12 @@ class LineHandle:
 
     def poll(self, timeout_s: float = 0.0) -> bool:
         """Read what has been said. False when nothing came within the timeout or the line is gone."""
-        assert self._process.stdout is not None
-        if self._process.stdout.closed:
+        said = self._process.stdout
+        assert isinstance(said, BufferedReader)
+        if said.closed:
             return False
-        ready, _, _ = select.select([self._process.stdout], [], [], timeout_s)
-        data = self._process.stdout.read1(65536) if ready else b""  # type: ignore[attr-defined]
+        ready, _, _ = select.select([said], [], [], timeout_s)
+        data = said.read1(65536) if ready else b""
         *lines, self._pending = (self._pending + data).split(b"\n")
         self.events += [json.loads(line) for line in lines]
         return bool(data)
