@@ -67,6 +67,10 @@ class Recipe(Section):
             epoch -= stage.epochs
         return self.stages[-1]
 
+    def work(self, epochs: int) -> int:
+        """What a picture costs over the first `epochs`, in px² of its area: computing goes by that."""
+        return sum(self.stage_of(epoch).side_px ** 2 for epoch in range(epochs))
+
     def watched_px(self, epoch: int) -> int:
         """The size at which the held-out pictures are looked at after this epoch: as far above the trained size as the final
         one is above the last stage's, so an early look costs less and is no more out of scale than the final one."""

@@ -88,7 +88,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizer)
         run.epochs_s = done.seconds
     steps = steps_per_epoch(pictures, recipe, run.seed)
-    line = ProgressLine(recipe.name, steps * recipe.epochs, done=done.epochs * steps)
+    line = ProgressLine(recipe.name, steps * recipe.work(recipe.epochs), done=steps * recipe.work(done.epochs))
     for epoch in range(done.epochs, recipe.epochs):
         began = time.monotonic()
         loss, accuracy = one_epoch(run, pictures, learner, epoch, line)
@@ -145,7 +145,7 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
         losses.append(loss.detach())
         hits.append((logits.detach().argmax(1) == labels).float().mean())
         if run.world.leads:
-            line.tick(1, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
+            line.tick(side_px**2, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
     line.end()
     return float(torch.stack(losses).mean()), float(torch.stack(hits).mean())
 

@@ -1,5 +1,6 @@
 """The loop: it learns, it can be cut off at any epoch, and it is the same for one process and for two."""
 
+import io
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -12,11 +13,13 @@ import torch
 from station.errors import ModelError
 from station.recognition.model import build_resnet18
 from tests.unit.training.conftest import RecipeWriter
+from training import train
 from training.cache import open_cache
 from training.checkpoint import load_checkpoint
 from training.dataset import hold_out_blocks, read_tree
 from training.distributed import ALONE, World
-from training.recipes import read_recipe
+from training.progress import ProgressLine
+from training.recipes import Stage, read_recipe
 from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit, lr_at, parameter_groups
 
 
@@ -65,6 +68,44 @@ def test_a_resumed_run_equals_one_that_was_never_cut(
     resumed = fit(make_run(recipe_of, tmp_path / "cut"), pictures, Plan(resume=True))
     assert torch.allclose(weights_of(whole), weights_of(resumed), atol=1e-5)
     assert not list((tmp_path / "cut").glob(".*"))
+
+
+@pytest.mark.parametrize("resumed_after", [0, 1, 2])
+def test_the_time_left_knows_that_larger_pictures_take_longer(
+    pictures: Pictures,
+    recipe_of: RecipeWriter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    resumed_after: int,
+) -> None:
+    lines = list["Counted"]()
+
+    class Counted(ProgressLine):
+        def __init__(self, what: str, total: int, done: int = 0) -> None:
+            super().__init__(what, total, io.StringIO(), done=done)
+            self.total, self.done, self.ticks = total, done, list[int]()
+            lines.append(self)
+
+        def tick(self, pieces: int, note: str = "") -> None:
+            self.ticks.append(pieces)
+
+    def cut(epoch: int, _model: torch.nn.Module) -> None:
+        if epoch == resumed_after:
+            raise InterruptedError
+
+    monkeypatch.setattr(train, "ProgressLine", Counted)
+    run = make_run(recipe_of, tmp_path / "run")
+    run.recipe = run.recipe.model_copy(
+        update={"stages": (Stage(side_px=16, epochs=2), Stage(side_px=32, epochs=1)), "input_px": 32}
+    )
+    if resumed_after:
+        with pytest.raises(InterruptedError):
+            fit(run, pictures, Plan(after_epoch=cut))
+    fit(run, pictures, Plan(resume=True))
+    line = lines[-1]
+    assert line.done + sum(line.ticks) == line.total
+    assert line.done / line.total == pytest.approx(resumed_after / 6)
+    assert line.ticks[-1] == 4 * line.ticks[0] or resumed_after == 2
 
 
 def test_resuming_from_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
