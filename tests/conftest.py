@@ -1,9 +1,11 @@
-"""What every test relies on: visible skips that CI turns into failures, and no thread left behind."""
+"""What every test relies on: visible skips that CI turns into failures, no thread and no thread count left behind."""
 
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,3 +32,12 @@ def _no_thread_left_behind() -> Iterator[None]:
         thread for thread in threading.enumerate() if thread not in before and thread.is_alive() and not thread.daemon
     ]
     assert not left, f"threads still running: {[thread.name for thread in left]}"
+
+
+@pytest.fixture(autouse=True)
+def _thread_counts_as_they_were() -> Iterator[None]:
+    """A station that ran in this process sets them; two of torch's threads beside other work wait for each other."""
+    threads, interval_s = torch.get_num_threads(), sys.getswitchinterval()
+    yield
+    torch.set_num_threads(threads)
+    sys.setswitchinterval(interval_s)
