@@ -67,7 +67,7 @@ class Recipe(Section):
             epoch -= stage.epochs
         return self.stages[-1]
 
-    def work(self, epochs: int) -> int:
+    def work_px2(self, epochs: int) -> int:
         """What a picture costs over the first `epochs`, in px² of its area: computing goes by that."""
         return sum(self.stage_of(epoch).side_px ** 2 for epoch in range(epochs))
 

@@ -88,7 +88,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizer)
         run.epochs_s = done.seconds
     steps = steps_per_epoch(pictures, recipe, run.seed)
-    line = ProgressLine(recipe.name, steps * recipe.work(recipe.epochs), done=steps * recipe.work(done.epochs))
+    line = ProgressLine(recipe.name, steps * recipe.work_px2(recipe.epochs), done=steps * recipe.work_px2(done.epochs))
     for epoch in range(done.epochs, recipe.epochs):
         began = time.monotonic()
         loss, accuracy = one_epoch(run, pictures, learner, epoch, line)
