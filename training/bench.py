@@ -36,6 +36,7 @@ class BenchJob:
     backbone: str | None = None
     seed: int = 1
     device: str = "auto"
+    framing: str | None = None  # ours; the plain procedure judges central squares
 
 
 def bench_train(job: BenchJob, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -104,6 +105,7 @@ def own_figures(job: BenchJob, folder: Path) -> dict[str, Any]:
             seed=job.seed,
             device=job.device,
             backbone=job.backbone,
+            framing=job.framing,
         )
     )
     seconds = time.monotonic() - began

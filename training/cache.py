@@ -6,14 +6,14 @@ The name of a cache is the fingerprint of what is in it, so it can be shared by 
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from station.recognition.preprocess import squash
+from station.recognition.preprocess import Framing, framed
 from training.dataset import PictureSet
 from training.progress import ProgressLine
 
@@ -47,19 +47,21 @@ class Cache:
     pictures: PictureSet  # the readable ones, in step with images
     unreadable: tuple[str, ...]
     name: str  # of the file behind the images: what is in it and how large
+    framing: Framing = "squash"
 
     def take(self, rows: NDArray[np.int64]) -> "Cache":
         """A part, on the same file."""
         squares = Squares(self.images.stored, self.images.at[rows])
-        return Cache(squares, self.labels[rows], self.rows[rows], self.pictures.take(rows), self.unreadable, self.name)
+        pictures = self.pictures.take(rows)
+        return replace(self, images=squares, labels=self.labels[rows], rows=self.rows[rows], pictures=pictures)
 
 
-def open_cache(pictures: PictureSet, side_px: int, folder: Path = DEFAULT_CACHE) -> Cache:
+def open_cache(pictures: PictureSet, side_px: int, folder: Path = DEFAULT_CACHE, framing: Framing = "squash") -> Cache:
     """Decode what is not there yet; unreadable files are listed, never fatal."""
-    stem = folder / f"{pictures.fingerprint()[:24]}-{side_px}"
+    stem = folder / f"{pictures.fingerprint()[:24]}-{side_px}{'' if framing == 'squash' else f'-{framing}'}"
     facts = stem.with_suffix(".json")
     if not facts.exists():
-        _build(pictures, side_px, stem)
+        _build(pictures, side_px, framing, stem)
     known = json.loads(facts.read_text())
     bad = set(known["unreadable_rows"])
     rows = np.array([row for row in range(len(pictures.pictures)) if row not in bad], np.int64)
@@ -70,6 +72,7 @@ def open_cache(pictures: PictureSet, side_px: int, folder: Path = DEFAULT_CACHE)
         pictures=pictures.take(rows),
         unreadable=tuple(str(pictures.pictures[row].path) for row in sorted(bad)),
         name=stem.name,
+        framing=framing,
     )
 
 
@@ -82,10 +85,10 @@ def decode(path: Path) -> NDArray[np.uint8] | None:
     return None if bgr is None else np.asarray(bgr, np.uint8)
 
 
-def _build(pictures: PictureSet, side_px: int, stem: Path) -> None:
+def _build(pictures: PictureSet, side_px: int, framing: Framing, stem: Path) -> None:
     def squared(row: int) -> NDArray[np.uint8] | None:
         bgr = decode(pictures.pictures[row].path)
-        return None if bgr is None else squash(bgr, side_px)
+        return None if bgr is None else framed(bgr, framing, side_px)
 
     stem.parent.mkdir(parents=True, exist_ok=True)
     count, bad, filled = len(pictures.pictures), [], 0

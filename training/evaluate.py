@@ -64,7 +64,7 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
     info = loaded.info
     tested = read_folder(subfolder(job.data, "test") or job.data, info.classes)
     kept = without(tested, job.exclude)
-    cache = open_cache(kept, info.input_px, job.cache)
+    cache = open_cache(kept, info.input_px, job.cache, info.framing)
     if not len(cache.labels):
         raise ConfigError(f"{job.data}: no readable picture.")
     logits = predict(loaded.model, cache, info.input_px, torch.device(job.device), half=False)
@@ -78,7 +78,7 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
     }
     report["worst"] = worst_errors(logits, cache, info.classes, info.temperature)
     if job.duplicates:
-        known = open_cache(read_folder(train_of(job.data)), cache.images.side_px, job.cache)
+        known = open_cache(read_folder(train_of(job.data)), cache.images.side_px, job.cache, info.framing)
         report["without_duplicates"] = deduplicated(logits, cache, [known])
     if job.against is not None:
         report["against"] = compared(job, kept, logits.argmax(axis=1) == cache.labels)
@@ -113,7 +113,7 @@ def compared(job: EvaluateJob, kept: PictureSet, right: np.ndarray) -> dict[str,
     other = load_artifact(job.against or "")
     if other.info.classes != kept.classes:
         raise ConfigError(f"--against {job.against}: knows {list(other.info.classes)}, not {list(kept.classes)}.")
-    cache = open_cache(kept, other.info.input_px, job.cache)
+    cache = open_cache(kept, other.info.input_px, job.cache, other.info.framing)
     theirs = predict(other.model, cache, other.info.input_px, torch.device(job.device), half=False)
     return {"path": str(other.path), **metrics.mcnemar(right, theirs.argmax(axis=1) == cache.labels)}
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from station.intervals import wilson
 from station.recognition.artifact import ArtifactInfo, save_artifact
+from station.recognition.preprocess import PREPROCESSING
 from training import metrics
 from training.cache import Cache
 from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
@@ -45,6 +46,7 @@ def finish(
         input_px=recipe.input_px,
         arch=recipe.arch,
         temperature=temperature,
+        preprocessing=PREPROCESSING[recipe.framing],
         curve=held.purity_recovery,
         data={
             "train_fingerprint": pictures.train.pictures.fingerprint(),

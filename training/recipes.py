@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from station.errors import ConfigError
+from station.recognition.preprocess import Framing
 from training.augment import Augment
 
 # The paper's own procedure, where it had one, stands in a recipe of its own: --protocol paper takes that.
@@ -31,6 +32,7 @@ class Recipe(Section):
     arch: str = "resnet18"
     input_px: int = Field(ge=16, le=1024)  # at which the model is judged and used
     cache_px: int = Field(ge=16, le=1024)  # at which pictures are kept
+    framing: Framing = "squash"  # of whole pictures; only a squashing model may look at a belt
     batch: int = Field(ge=2, le=8192)
     stages: tuple[Stage, ...] = Field(min_length=1)
     peak_lr: float = Field(gt=0)

@@ -53,9 +53,12 @@ def command(values: dict[str, Any]) -> str:
     parts += ["--recipe", name]
     if values["protocol"] != "honest":
         parts += ["--protocol", values["protocol"]]
-    for key in ("arch", "epochs", "batch"):
-        if values.get("asked", {}).get(key) is not None:
-            parts += [f"--{key}", str(values["asked"][key])]
+    asked = dict(values.get("asked", {}))
+    if recipe.get("tutorial") and "framing" not in recipe:
+        asked["framing"] = "squash"  # until 2026-11-30 the published procedures squashed, too
+    for key in ("arch", "framing", "epochs", "batch"):
+        if asked.get(key) is not None:
+            parts += [f"--{key}", str(asked[key])]
     if values.get("backbone"):
         parts += ["--backbone", values["backbone"]]
     for folder in values.get("extra", []):

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from station.recognition.preprocess import squash, to_batch
+from station.recognition.preprocess import framed, to_batch
 from training import figures
 from training.cache import Cache, decode
 from training.grad_cam import grad_cam
@@ -161,7 +161,7 @@ def error_figure(model: nn.Module, row: dict[str, Any], labels: list[str], test:
     bgr = decode(Path(row["file"]))
     if bgr is None:
         return ""
-    square = squash(bgr, test.images.side_px)
+    square = framed(bgr, test.framing, test.images.side_px)
     heat = grad_cam(model, torch.from_numpy(to_batch([square])), labels.index(row["called"]))
     words = f"{Path(row['file']).name}: {row['label']}, called {row['called']} ({row['confidence']:.0%})"
     return picture(overlaid(square, heat), words)

@@ -18,6 +18,7 @@ from torch import nn
 
 from station.errors import ConfigError
 from station.recognition.artifact import DEFAULT
+from station.recognition.preprocess import PREPROCESSING
 from training import metrics, record
 from training.backbone import read_backbone
 from training.cache import DEFAULT_CACHE, Cache, open_cache
@@ -47,6 +48,7 @@ class TrainJob:
     device: str = "auto"
     resume: bool = False
     arch: str | None = None
+    framing: str | None = None
     backbone: str | None = None
     cache: Path = DEFAULT_CACHE
 
@@ -172,19 +174,25 @@ def settled_recipe(job: TrainJob) -> Recipe:
         raise ConfigError(f"--protocol {job.protocol}: use honest or paper.")
     published = AS_PUBLISHED if job.protocol == PAPER else {}
     recipe = read_recipe(published.get(job.recipe, job.recipe))
-    changes = {"batch": job.batch, "arch": job.arch}
+    if job.framing is not None and job.framing not in PREPROCESSING:
+        raise ConfigError(f"--framing {job.framing}: use {' or '.join(PREPROCESSING)}.")
+    changes = {"batch": job.batch, "arch": job.arch, "framing": job.framing}
     recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
     if job.protocol == PAPER:
         recipe = recipe.model_copy(update={"holdout_share": 0.0})
+    if job.extra and recipe.framing != "squash":
+        raise ConfigError(
+            f"--extra: belt crops show whole items, and --framing {recipe.framing} would cut their ends off."
+        )
     return recipe.with_epochs(job.epochs) if job.epochs else recipe
 
 
 def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
     tree = with_test(read_tree(job.data), job.seed)
     assert tree.test is not None
-    side_px, cache = recipe.cache_px, job.cache
+    side_px, cache, framing = recipe.cache_px, job.cache, recipe.framing
     # One file for the whole of TRAIN, whatever is held out of it.
-    whole = open_cache(tree.train, side_px, cache)
+    whole = open_cache(tree.train, side_px, cache, framing)
     kept, held = hold_out_blocks(whole.labels, recipe.holdout_share, job.seed)
     extra = merged([read_folder(folder, tree.train.classes) for folder in job.extra])
     pictures = Pictures(
@@ -195,7 +203,7 @@ def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
     )
     if not len(pictures.train.labels):
         raise ConfigError(f"{job.data}: no readable picture to train on.")
-    return pictures, open_cache(tree.test, recipe.input_px, cache)
+    return pictures, open_cache(tree.test, recipe.input_px, cache, framing)
 
 
 def with_test(tree: Tree, seed: int) -> Tree:
@@ -219,7 +227,7 @@ def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[st
         "selected_on_test": job.protocol == PAPER,
         "data": job.data.name,
         "backbone": Path(job.backbone).name if job.backbone else None,
-        "asked": {"arch": job.arch, "epochs": job.epochs, "batch": job.batch},
+        "asked": {"arch": job.arch, "framing": job.framing, "epochs": job.epochs, "batch": job.batch},
         "extra": [folder.name for folder in job.extra],
         "seed": job.seed,
         "n_train": len(pictures.train.labels),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from station.cli.output import give, say, told
-from station.cli.training_commands import DataArgument, DeviceOption, JsonFlag, share
+from station.cli.training_commands import DataArgument, DeviceOption, FramingOption, JsonFlag, share
 
 
 def register(bench: typer.Typer) -> None:
@@ -23,12 +23,13 @@ def bench_train_command(
     backbone: Annotated[str | None, typer.Option(help="For ortl: weights of a ResNet-18, or `imagenet`")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     device: DeviceOption = "auto",
+    framing: FramingOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """The plain tutorial procedure and ours on the same pictures and machine: seconds, accuracy, ratio."""
     from training.bench import BenchJob, bench_train
 
-    result = bench_train(BenchJob(data, recipe, fraction, plain_epochs, backbone, seed, device), say)
+    result = bench_train(BenchJob(data, recipe, fraction, plain_epochs, backbone, seed, device, framing), say)
     plain, ours = result["plain"], result["ours"]
     lines = [
         f"plain: {plain['seconds_of_15_epochs']:.0f} s, {plain['pictures_per_s']} pictures/s, {share(plain['accuracy'])}",

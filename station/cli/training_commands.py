@@ -15,6 +15,10 @@ ModelArgument = Annotated[str, typer.Argument(help="A .safetensors file, or `def
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout")]
 CacheOption = Annotated[Path, typer.Option(help="Folder for decoded pictures")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")]
+FramingOption = Annotated[
+    str | None,
+    typer.Option(help="squash: the whole picture; centre: its central square, for pictures that are not of a belt"),
+]
 DEFAULT_CACHE = Path(".cache/pictures")
 SUSPECTS_TOLD = 10
 
@@ -55,6 +59,7 @@ def train(
             help="Start from: a safetensors file, `default`, or `imagenet` (download, or an installed package)"
         ),
     ] = None,
+    framing: FramingOption = None,
     cache: CacheOption = DEFAULT_CACHE,
     as_json: JsonFlag = False,
 ) -> None:
@@ -75,6 +80,7 @@ def train(
         resume=resume,
         arch=arch,
         backbone=backbone,
+        framing=framing,
         cache=cache,
     )
     result = run(job)

@@ -11,12 +11,14 @@ from station.errors import ModelError
 def model_findings(config: StationConfig | None) -> Iterator[Finding]:
     from station.recognition.artifact import load_artifact
     from station.recognition.backends.choice import choose_backend
+    from station.recognition.classifier import check_framing
 
     name = config.recognition.model if config else "default"
     try:
         loaded = load_artifact(name)
+        check_framing(loaded.info)
     except ModelError as error:
-        yield failed("model", str(error), 'copy the file again, or use recognition.model = "default"')
+        yield failed("model", str(error), 'give another file, or use recognition.model = "default"')
         return
     classes = ", ".join(loaded.info.classes)
     yield passed(

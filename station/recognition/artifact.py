@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from station.errors import ModelError
 from station.recognition.model import RESNET18, build_model
-from station.recognition.preprocess import MEAN, PREPROCESSING, STD, BgrImage, to_batch
+from station.recognition.preprocess import MEAN, PREPROCESSING, STD, BgrImage, Framing, to_batch
 
 SCHEMA = "station.artifact/1"
 DEFAULT = "default"
@@ -27,6 +27,7 @@ DEFAULT_PATH = Path(__file__).parent / "default" / "model.safetensors"
 GOLDEN_SEED = 20260
 
 _METADATA_KEY = "station"
+_FRAMINGS = {name: framing for framing, name in PREPROCESSING.items()}
 _GOLDEN_TOLERANCE = 0.02  # absolute and relative; fp32 on other processors differs by less than 0.001
 
 
@@ -45,11 +46,15 @@ class ArtifactInfo:
     training: dict[str, Any] = field(default_factory=dict)  # recipe, seed, epochs, wall time, versions
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
-    preprocessing: str = PREPROCESSING
+    preprocessing: str = PREPROCESSING["squash"]
     golden_seed: int = GOLDEN_SEED
     golden_logits: tuple[float, ...] = ()  # of the golden picture, filled by save_artifact
     weights_sha256: str = ""  # of the tensors, filled by save_artifact
     schema: str = SCHEMA
+
+    @property
+    def framing(self) -> Framing:
+        return _FRAMINGS[self.preprocessing]
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,9 @@ def _parse_info(text: str | None, path: Path) -> ArtifactInfo:
         raise ModelError(f"{path}: its metadata cannot be understood ({error}).") from None
     if schema != SCHEMA:
         raise ModelError(f"{path}: schema {schema!r}; this program reads {SCHEMA!r}.")
-    if info.preprocessing != PREPROCESSING or info.mean != MEAN or info.std != STD:
-        raise ModelError(f"{path}: made for preprocessing {info.preprocessing!r}; this program does {PREPROCESSING!r}.")
+    if info.preprocessing not in list(_FRAMINGS) or info.mean != MEAN or info.std != STD:
+        does = " and ".join(map(repr, _FRAMINGS))
+        raise ModelError(f"{path}: made for preprocessing {info.preprocessing!r}; this program does {does}.")
     if not _is_possible(info):
         raise ModelError(
             f"{path}: impossible values: classes {info.classes}, input_px {info.input_px}, "

@@ -9,14 +9,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from station.datatypes import BgrImage, Classification, Look
+from station.errors import ModelError
 from station.recognition.artifact import ArtifactInfo
 from station.recognition.backends.contract import Backend, BgrBatch
 from station.recognition.preprocess import DEFAULT_MARGIN, crop_oriented, squash
 from station.recognition.voting import softmax
 
 
+def check_framing(info: ArtifactInfo) -> None:
+    """A look is a whole item, squashed; so must have been what the model was trained and judged on."""
+    if info.framing != "squash":
+        raise ModelError(
+            f"this model was trained and judged on the {info.framing} of pictures, and a look shows a whole item, squashed. "
+            "Train it with --framing squash for the belt."
+        )
+
+
 class Classifier:
     def __init__(self, backend: Backend, info: ArtifactInfo, margin: float = DEFAULT_MARGIN) -> None:
+        """Raises ModelError for a model that was never judged on what a look shows."""
+        check_framing(info)
         self._backend = backend
         self._info = info
         self._margin = margin

@@ -1,12 +1,13 @@
 """From pixels to the model's input, the same for training, evaluation and the belt. Knows nothing of models.
 
 A look is cut out along the item's own axes and squashed to a square; a whole picture is squashed alike. The model
-therefore sees an item upright up to quarter turns and mirroring, which training covers.
+therefore sees an item upright up to quarter turns and mirroring, which training covers. Pictures that are not of a belt
+may be framed by their central square instead, as ImageNet's networks see them; a look never is.
 """
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -17,7 +18,9 @@ from station.datatypes import OrientedBox
 BgrImage: TypeAlias = NDArray[np.uint8]  # (H, W, 3), OpenCV channel order
 RgbBatch: TypeAlias = NDArray[np.float32]  # (N, 3, S, S), RGB, normalised
 
-PREPROCESSING = "squash-rgb/1"  # written into every artifact; a change of meaning gets a new number
+Framing: TypeAlias = Literal["squash", "centre"]  # how a whole picture becomes a square
+# Written into every artifact; a change of meaning gets a new number.
+PREPROCESSING: dict[Framing, str] = {"squash": "squash-rgb/1", "centre": "centre-rgb/1"}
 MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0..1
 STD = (0.229, 0.224, 0.225)
 DEFAULT_MARGIN = 0.03  # of a side, added at each end: the outline is never exact to the pixel
@@ -32,6 +35,19 @@ def squash(bgr: BgrImage, input_px: int) -> BgrImage:
     shrinks = height > input_px and width > input_px
     resized = cv2.resize(bgr, (input_px, input_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)
+
+
+def central_square(bgr: BgrImage) -> BgrImage:
+    """Its shorter side squared, from the middle: the aspect is kept, the ends of a long picture are not."""
+    height, width = bgr.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return bgr[top : top + side, left : left + side]
+
+
+def framed(bgr: BgrImage, framing: Framing, input_px: int) -> BgrImage:
+    """A whole picture as the model's square."""
+    return squash(bgr if framing == "squash" else central_square(bgr), input_px)
 
 
 def crop_oriented(bgr: BgrImage, rect: OrientedBox, margin: float, input_px: int) -> BgrImage:

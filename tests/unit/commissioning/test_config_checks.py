@@ -9,6 +9,9 @@ from station.commissioning.config_checks import config_findings, read_config
 from station.commissioning.findings import Verdict
 from station.commissioning.model_checks import labels, model_findings
 from station.config import StationConfig, builtin_config, builtin_text, changed
+from station.recognition.artifact import ArtifactInfo, save_artifact
+from station.recognition.model import build_model
+from station.recognition.preprocess import PREPROCESSING
 
 
 def line(**changes: Any) -> StationConfig:
@@ -86,6 +89,14 @@ def test_the_sort_program_and_the_model_must_speak_of_the_same(
     classes: tuple[str, ...], verdicts: list[Verdict]
 ) -> None:
     assert [finding.verdict for finding in labels(line().sort, classes, "model")] == verdicts
+
+
+def test_a_model_for_central_squares_is_a_finding(tmp_path: Path) -> None:
+    info = ArtifactInfo(("organic", "recyclable"), input_px=32, preprocessing=PREPROCESSING["centre"])
+    save_artifact(tmp_path / "model.safetensors", build_model("resnet18", 2), info)
+    (finding,) = model_findings(line(recognition={"model": str(tmp_path / "model.safetensors")}))
+    assert finding.verdict is Verdict.FAIL
+    assert "--framing squash" in finding.message
 
 
 def test_a_model_that_is_no_model_is_a_finding(tmp_path: Path) -> None:

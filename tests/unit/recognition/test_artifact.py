@@ -60,6 +60,12 @@ def test_what_was_saved_is_loaded(written: Path) -> None:
     assert read_info(written) == loaded.info
 
 
+@pytest.mark.parametrize(("preprocessing", "framing"), [("squash-rgb/1", "squash"), ("centre-rgb/1", "centre")])
+def test_an_artifact_says_how_pictures_are_framed_for_it(copied: Path, preprocessing: str, framing: str) -> None:
+    with_metadata(copied, lambda values: values.update(preprocessing=preprocessing))
+    assert load_artifact(copied).info.framing == framing
+
+
 def test_the_loaded_model_computes_the_golden_logits(written: Path) -> None:
     loaded = load_artifact(written)
     batch = torch.from_numpy(to_batch([golden_picture(loaded.info.golden_seed, 64)]))
@@ -155,6 +161,7 @@ def setting(key: str, value: object) -> Callable[[Path], None]:
         pytest.param(drop_a_tensor, "checksum", id="tensor missing"),
         pytest.param(setting("schema", "station.artifact/9"), "schema", id="newer schema"),
         pytest.param(setting("preprocessing", "crop/1"), "preprocessing", id="other preprocessing"),
+        pytest.param(setting("preprocessing", ["squash-rgb/1"]), "preprocessing", id="preprocessing no text"),
         pytest.param(setting("mean", [0, 0, 0]), "preprocessing", id="other mean"),
         pytest.param(setting("temperature", 0), "impossible", id="temperature zero"),
         pytest.param(setting("classes", ["one"]), "impossible", id="one class"),

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from station.datatypes import Frame, Look, OrientedBox
+from station.errors import ModelError
 from station.recognition.artifact import ArtifactInfo
 from station.recognition.backends.contract import BgrBatch, Logits
 from station.recognition.classifier import Classifier
+from station.recognition.preprocess import PREPROCESSING
 
 INFO = ArtifactInfo(classes=("dark", "light"), input_px=32, temperature=2.0)
 
@@ -31,6 +35,11 @@ def frame(camera_id: str = "a", captured_ns: int = 5) -> Frame:
 
 def look(track_id: int, cx_px: float, of: Frame) -> Look:
     return Look(track_id, of, OrientedBox(cx_px, 50.0, 40.0, 30.0, 0.0))
+
+
+def test_a_model_for_central_squares_is_refused_on_a_belt() -> None:
+    with pytest.raises(ModelError, match="--framing squash"):
+        Classifier(MeanBrightness(), replace(INFO, preprocessing=PREPROCESSING["centre"]))
 
 
 def test_looks_of_all_items_and_cameras_go_in_one_batch_and_come_back_in_order() -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from station.datatypes import OrientedBox
-from station.recognition.preprocess import MEAN, STD, crop_oriented, squash, to_batch
+from station.recognition.preprocess import MEAN, STD, central_square, crop_oriented, framed, squash, to_batch
 
 
 def card() -> NDArray[np.uint8]:
@@ -74,6 +74,24 @@ def test_squash_gives_a_square_of_the_same_colours(shape: tuple[int, int]) -> No
     picture = np.full((*shape, 3), (10, 120, 230), np.uint8)
     assert (squash(picture, 160) == (10, 120, 230)).all()
     assert squash(picture, 160).shape == (160, 160, 3)
+
+
+@pytest.mark.parametrize("shape", [(50, 81), (81, 50), (64, 64), (1, 9)])
+def test_the_central_square_loses_only_the_ends_of_the_longer_side(shape: tuple[int, int]) -> None:
+    height, width = shape
+    at = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.uint8)
+    square = central_square(np.concatenate((at, at[..., :1]), axis=-1))
+    side = min(shape)
+    assert square.shape == (side, side, 3)
+    for axis, length in ((0, width), (1, height)):
+        kept = np.unique(square[..., axis])
+        assert len(kept) == side
+        assert abs(int(kept[0]) - (length - 1 - int(kept[-1]))) <= 1
+
+
+def test_a_framing_is_what_its_name_says() -> None:
+    assert (framed(card(), "squash", 32) == squash(card(), 32)).all()
+    assert (framed(card(), "centre", 32) == squash(card()[:, 30:90], 32)).all()
 
 
 def test_a_batch_is_rgb_planes_normalised() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from station.recognition.preprocess import squash
+from station.recognition.preprocess import framed, squash
 from tests.unit.training.conftest import drawn, write_pictures
 from training import cache as cache_module
 from training.cache import decode, open_cache
@@ -27,6 +27,16 @@ def test_a_cache_holds_the_squashed_pictures_in_order(folder: Path, tmp_path: Pa
     assert cache.images[:].shape == (11, 24, 24, 3)
     assert (cache.images[7] == squash(drawn("R", 1), 24)).all()
     assert cache.labels.tolist() == [0] * 6 + [1] * 5
+
+
+def test_each_framing_has_a_cache_of_its_own(folder: Path, tmp_path: Path) -> None:
+    pictures = read_folder(folder)
+    whole = open_cache(pictures, 24, tmp_path / "cache")
+    centre = open_cache(pictures, 24, tmp_path / "cache", "centre")
+    assert (centre.images[7] == framed(drawn("R", 1), "centre", 24)).all()
+    assert (whole.images[7] == squash(drawn("R", 1), 24)).all()
+    assert (whole.framing, centre.framing, centre.take(np.array([1])).framing) == ("squash", "centre", "centre")
+    assert whole.name != centre.name
 
 
 def test_unreadable_pictures_are_listed_and_left_out(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ def test_what_ships_is_valid(name: str) -> None:
     assert read_recipe(name).name == name
 
 
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - set(AS_PUBLISHED.values())))
+def test_what_a_recipe_of_ours_trains_may_look_at_a_belt(name: str) -> None:
+    assert read_recipe(name).framing == "squash"
+
+
 def test_the_recipes_of_the_paper_and_of_a_plant_ship() -> None:
     assert {"or", "ortl", "finetune", "or-paper", "ortl-paper", "belt", "plant", "trashnet"} <= set(SHIPPED)
 
@@ -30,6 +35,7 @@ def test_as_published_means_as_published(ours: str, published: str) -> None:
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.ema_decay, recipe.warmup_share) == (0, 0, 0, 0)
     assert not recipe.balance_classes
     assert not recipe.frozen_norm
+    assert recipe.framing == "centre"
     changes = recipe.augment.model_dump(exclude={"min_area", "max_stretch"})
     assert (recipe.augment.min_area, set(changes.values())) == (0.08, {0.0})
 

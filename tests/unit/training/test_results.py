@@ -70,6 +70,12 @@ def test_what_was_not_kept_is_told_with_its_reason(tmp_path: Path) -> None:
             id="ours, the epoch chosen on TEST",
         ),
         pytest.param({"asked": {"arch": "x", "epochs": 3}}, "--recipe ortl --arch x --epochs 3 ", id="asked for"),
+        pytest.param({"asked": {"framing": "centre"}}, "--recipe ortl --framing centre --b", id="another framing"),
+        pytest.param(
+            {"recipe": {"name": "or-paper", "augment": {"belt_share": 0}, "tutorial": True}, "protocol": "paper"},
+            "--protocol paper --framing squash",
+            id="as published, before its framing was",
+        ),
         pytest.param({"extra": ["crops"], "backbone": None}, "--recipe ortl --extra crops --seed 1", id="crops"),
         pytest.param({"recipe": {"name": "or", "augment": {"belt_share": 0.3}}}, "--recipe belt ", id="old name"),
     ],

@@ -214,9 +214,24 @@ def test_other_networks_train_and_load(tree: Path, recipe_of: RecipeWriter, tmp_
     assert load_artifact(tmp_path / "run" / "model.safetensors").info.arch == arch
 
 
+@pytest.mark.parametrize("kind", ["scratch", "frozen"])
+def test_central_squares_are_trained_on_judged_on_and_remembered(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path, kind: str
+) -> None:
+    backbone = str(trained / "run" / "model.safetensors") if kind == "frozen" else None
+    result = train(job(tree, recipe_of(kind), tmp_path, epochs=1, backbone=backbone, framing="centre"))
+    model = tmp_path / "run" / "model.safetensors"
+    assert read_info(model).framing == "centre"
+    report = evaluate(EvaluateJob(str(model), tree, duplicates=True, cache=tmp_path / "cache"))
+    assert report["confusion"] == result["test"]["confusion"]
+    assert all("-centre." in entry.name for entry in (tmp_path / "cache").glob("*.json"))
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
+        pytest.param({"framing": "fit"}, "squash or centre", id="framing"),
+        pytest.param({"framing": "centre", "extra": (Path("crops"),)}, "cut their ends off", id="centre of belt crops"),
         pytest.param({"protocol": "best"}, "honest or paper", id="protocol"),
         pytest.param({"recipe": "nonsense"}, "no recipe", id="recipe"),
         pytest.param({"backbone": "x.safetensors"}, "starts from nothing", id="backbone for scratch"),
