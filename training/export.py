@@ -13,6 +13,7 @@ from torch import nn
 from station.errors import ConfigError, ModelError
 from station.recognition.artifact import LoadedModel, golden_picture, load_artifact
 from station.recognition.preprocess import to_batch
+from training.card import card
 
 TOLERANCE = 0.02  # of a logit, the same everywhere
 PROOF_SEEDS = range(8)
@@ -44,11 +45,13 @@ def export(job: ExportJob) -> dict[str, Any]:
         raise ModelError(f"{job.format}: logits differ by {difference:.4f} from the model's; nothing was written.")
     described = job.out.with_suffix(".json")
     described.write_text(json.dumps(asdict(loaded.info), indent=1))
+    job.out.with_suffix(".md").write_text(card(loaded.info), encoding="utf-8")
     return {
         "schema": "station.export/1",
         "format": job.format,
         "file": str(job.out),
         "description": str(described),
+        "card": str(job.out.with_suffix(".md")),
         "max_logit_difference": difference,
         "pictures_compared": len(batch),
     }

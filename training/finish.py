@@ -16,6 +16,7 @@ from station.recognition.artifact import ArtifactInfo, save_artifact
 from station.recognition.preprocess import PREPROCESSING
 from training import metrics
 from training.cache import Cache
+from training.card import card
 from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
 from training.predictions import write_predictions
 from training.report import write_report
@@ -55,7 +56,8 @@ def finish(
         metrics={"test": brief(scores), "holdout": {"reject_curve": held.reject_curve}},
         training=facts,
     )
-    save_artifact(run.folder / "model.safetensors", model.cpu(), info)
+    info = save_artifact(run.folder / "model.safetensors", model.cpu(), info)
+    (run.folder / "CARD.md").write_text(card(info), encoding="utf-8")
     result = {
         "schema": "station.train/1",
         "out": str(run.folder),

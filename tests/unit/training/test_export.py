@@ -33,6 +33,7 @@ def test_the_written_file_computes_the_same(model: Path, tmp_path: Path, format:
     assert (tmp_path / name).stat().st_size > 1000
     described = json.loads((tmp_path / "m.json").read_text())
     assert described["classes"] == ["organic", "recyclable"]
+    assert "64 × 64 px" in (tmp_path / "m.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

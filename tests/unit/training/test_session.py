@@ -41,7 +41,7 @@ def test_a_run_leaves_model_metrics_and_report(trained: Path) -> None:
     names = {entry.name for entry in (trained / "run").iterdir()}
     assert names == {
         "model.safetensors", "metrics.json", "report.html", "metrics.jsonl", "train.log", "checkpoint.safetensors",
-        "predictions.csv",
+        "predictions.csv", "CARD.md",
     }  # fmt: skip
     info = read_info(trained / "run" / "model.safetensors")
     assert info.classes == ("organic", "recyclable")
@@ -51,6 +51,15 @@ def test_a_run_leaves_model_metrics_and_report(trained: Path) -> None:
     assert info.training["recipe"]["name"] == "tiny"
     assert info.training["n_train"] + info.training["n_holdout"] == 110
     assert info.metrics["test"]["n"] == 40
+
+
+def test_a_card_lies_beside_the_weights(trained: Path) -> None:
+    text = (trained / "run" / "CARD.md").read_text()
+    test = json.loads((trained / "run" / "metrics.json").read_text())["test"]
+    assert f"{test['accuracy']['value']:.2%} [" in text
+    assert "--recipe tiny --epochs 8 --seed 1" in text
+    assert "called organic" in text
+    assert f"`{read_info(trained / 'run' / 'model.safetensors').weights_sha256}`" in text
 
 
 def test_metrics_json_says_what_was_measured_and_how(trained: Path) -> None:
