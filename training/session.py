@@ -54,7 +54,7 @@ class TrainJob:
 
 
 def train(job: TrainJob) -> dict[str, Any]:
-    """Run the job; returns what metrics.json holds. Writes model.safetensors, metrics.json, report.html and logs."""
+    """Run the job; returns what metrics.json holds. Writes model.safetensors, its card, metrics.json, report.html, logs."""
     began = time.monotonic()
     keep_freed_memory()
     recipe = settled_recipe(job)

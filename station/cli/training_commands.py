@@ -63,7 +63,7 @@ def train(
     cache: CacheOption = DEFAULT_CACHE,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a model and write model.safetensors, metrics.json and report.html."""
+    """Train a model and write model.safetensors, its CARD.md, metrics.json and report.html."""
     from training.session import TrainJob
     from training.session import train as run
 
