@@ -42,9 +42,13 @@ def train(
     ] = "honest",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-TIME")] = None,
     extra: Annotated[list[Path] | None, typer.Option(help="Belt crops that join the training part")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch: Annotated[int | None, typer.Option(min=2)] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's; its stages keep their shares")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Pictures a step, over all processes; default the recipe's")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and held-out blocks")] = 1,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT")] = False,
     arch: Annotated[
