@@ -95,7 +95,7 @@ def _wall(config: StationConfig, options: DemoOptions) -> dict[str, Any]:
     try:
         return _on_line(config, options, line, clock)
     except BaseException:
-        line.kill()
+        line.abandon()
         raise
 
 

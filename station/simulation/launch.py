@@ -151,10 +151,17 @@ class LineHandle:
         self.events += [json.loads(line) for line in lines]
         return bool(data)
 
-    def kill(self) -> None:
-        """For an orderly end use `finish`; this is for the way out of a failed start."""
-        self._process.terminate()
-        self._process.wait(5.0)
+    def abandon(self) -> None:
+        """The way out of a failed start: nobody waits for its truth, but it stops its device and takes its memory along."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.closed:
+            with contextlib.suppress(ControllerError):  # it is gone already
+                self._tell("finish")
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait(5.0)
         self.close()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def handle(tmp_path: Path) -> Iterator[LineHandle]:
     made = LineHandle(spec(tmp_path, "cable@0.1+0.3", "belt-slow@0.2+0.2"))
     yield made
     if made.alive:
-        made.kill()
+        made.abandon()
     made.close()
 
 
@@ -111,10 +112,25 @@ def test_a_line_whose_station_died_before_the_feed_ends_at_once(tmp_path: Path) 
     assert rows(tmp_path / "truth.jsonl") == []
 
 
+def test_a_line_that_is_abandoned_stops_its_device_and_leaves_nothing_behind(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = LineHandle(spec(tmp_path, for_s=60.0))
+    made.wait_ready()
+    made.begin_feed()
+    made.abandon()
+    assert not made.alive
+    assert rows(tmp_path / "edges.jsonl")[-1] == {"ended": True}
+    assert not (tmp_path / "frames.bell").exists()
+    assert capfd.readouterr().err == ""
+    made.abandon()  # a second time changes nothing
+
+
 def test_a_line_that_dies_is_reported_in_words(tmp_path: Path) -> None:
     made = LineHandle(spec(tmp_path))
     made.wait_ready()
-    made.kill()
+    os.kill(made.pid, signal.SIGTERM)
+    made.wait_end(20.0)
     with pytest.raises(ControllerError, match="ended with code"):
         made.wait_for("finished", 1.0)
     made.close()
