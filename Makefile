@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml setup.py $(wildcard firmware_bridge/firmware/
 	touch $@
 
 demo: install
-	$(BIN)/station demo $(ARGS)
+	@$(BIN)/station demo $(ARGS)
 
 check: install
 	$(BIN)/ruff check .
