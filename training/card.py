@@ -75,14 +75,14 @@ def measured(scores: dict[str, Any]) -> Iterator[str]:
     ]
     if "without_duplicates" in scores:
         rows.append(("without pictures that TRAIN also holds", scores["without_duplicates"]["accuracy"]))
-    yield table(("accuracy", "Wilson 95 %", "of"), ((what, spread(one), one["n"]) for what, one in rows))
+    yield markdown_table(("accuracy", "Wilson 95 %", "of"), ((what, spread(one), one["n"]) for what, one in rows))
     blocks = scores["accuracy_by_block_bootstrap"]
     yield (
         f"By drawing whole blocks of neighbouring TEST files: {percent(blocks['low'])} to {percent(blocks['high'])}. "
         f"ECE {scores['ece']:.3f}, log loss {scores['log_loss']:.3f}."
     )
     names, counts = scores["confusion"]["labels"], scores["confusion"]["counts"]
-    yield table(
+    yield markdown_table(
         ("is", *(f"called {name}" for name in names), "recall", "precision", "AUC"),
         (
             (
@@ -98,7 +98,7 @@ def measured(scores: dict[str, Any]) -> Iterator[str]:
     chosen = [row for row in scores.get("working_points", ()) if row["threshold"] is not None]
     if chosen:
         yield "Thresholds from the held-out blocks, and what became of them on TEST:"
-        yield table(
+        yield markdown_table(
             ("label", "threshold", "purity wanted", "recovery promised", "purity", "recovery"),
             (
                 (
@@ -131,6 +131,6 @@ def gaps(info: ArtifactInfo) -> Iterator[str]:
         yield "Nothing was held out: its temperature is 1 and it promises no thresholds."
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    first, *rest = ("| " + " | ".join(str(cell) for cell in line) + " |" for line in (head, *rows))
+    return "\n".join([first, "|" + "---|" * len(head), *rest])

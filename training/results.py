@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from training.card import markdown_table
 from training.record import command
 
 RECORDS = Path(__file__).parent / "records"
@@ -65,10 +66,9 @@ def table(records: Path = RECORDS) -> str:
     """Markdown: a row per run, and per recipe with several seeds their mean and spread."""
     named = [(path.stem, json.loads(path.read_text())) for path in sorted(records.glob("*.json"))]
     runs = [(name, run) for name, run in named if "why" not in run]
-    lines = [HEAD, "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(row(name, run)) + " |" for name, run in runs]
+    rows = markdown_table(COLUMNS, (row(name, run) for name, run in runs))
     aside = [(name, run) for name, run in named if "why" in run]
-    return "\n".join([*lines, "", *seeds([run for _, run in runs]), *set_aside(aside)]) + "\n"
+    return "\n".join([HEAD, rows, "", *seeds([run for _, run in runs]), *set_aside(aside)]) + "\n"
 
 
 def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
