@@ -44,7 +44,7 @@ def made_from(info: ArtifactInfo) -> str:
     facts, recipe = info.training, info.training["recipe"]
     lines = [
         f"{facts['n_train']} pictures of `{facts.get('data', 'a folder')}`, {facts['n_extra']} belt crops beside them; "
-        f"{facts['n_holdout']} held out in blocks of neighbouring files for temperature and thresholds; "
+        f"{held_of(facts)}; "
         f"{len(facts['unreadable'])} unreadable.",
         f"Fingerprints: TRAIN `{info.data.get('train_fingerprint')}`, TEST `{info.data.get('test_fingerprint')}`.",
         PROTOCOLS[facts["protocol"]],
@@ -55,6 +55,13 @@ def made_from(info: ArtifactInfo) -> str:
     took = f"{facts['wall_s'] / 60:.1f} min" + (f" on {where['device']}, {where['threads']} threads" if where else "")
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     return "\n\n".join([*lines, f"Seed {facts['seed']}, {took}; {versions}."])
+
+
+def held_of(facts: dict[str, Any]) -> str:
+    """What temperature and thresholds come from."""
+    if facts.get("folds"):
+        return f"temperature and thresholds by {facts['folds']} folds of blocks of neighbouring files"
+    return f"{facts['n_holdout']} held out in blocks of neighbouring files for temperature and thresholds"
 
 
 def start_of(recipe: dict[str, Any]) -> str:
@@ -127,7 +134,7 @@ def gaps(info: ArtifactInfo) -> Iterator[str]:
         yield f"Kinds of things that TRAIN hardly has do worse. The worst blocks of neighbouring TEST files: {said}."
     if info.training.get("backbone"):
         yield f"It contains layers of `{info.training['backbone']}`: whoever passes it on owes that file's licence, too."
-    if info.training and not info.training["n_holdout"]:
+    if info.training and not info.training["n_holdout"] and not info.training.get("folds"):
         yield "Nothing was held out: its temperature is 1 and it promises no thresholds."
 
 

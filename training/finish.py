@@ -5,10 +5,11 @@ Knows the order of these steps; how a network is trained stands in session.py an
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from station.intervals import wilson
@@ -17,22 +18,34 @@ from station.recognition.preprocess import PREPROCESSING
 from training import metrics
 from training.cache import Cache
 from training.card import card
-from training.evaluate import NOTHING_HELD, brief, deduplicated, grid_of, held_out, report_of, worst_errors
+from training.evaluate import NOTHING_HELD, Held, brief, deduplicated, grid_of, held_out, report_of, worst_errors
+from training.frozen import N_FOLDS
 from training.predictions import write_predictions
 from training.report import write_report
 from training.train import Pictures, Run, predict, predict_views
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A network, what was found on the way to it, and for a head fitted by folds what each fold's head said of the others."""
+
+    model: nn.Module
+    found: dict[str, Any] = field(default_factory=dict)
+    out_of_fold: NDArray[np.float32] | None = None  # (N, classes) logits of the pictures learnt from
+
+
 def finish(
-    run: Run, model: nn.Module, pictures: Pictures, test: Cache, facts: dict[str, Any], began: float
+    run: Run, learnt: Learned, pictures: Pictures, test: Cache, facts: dict[str, Any], began: float
 ) -> dict[str, Any]:
-    """Temperature and curve from the held-out blocks, TEST once, then the artifact. `wall_s` ends with the last score."""
-    recipe, classes = run.recipe, pictures.classes
+    """Temperature and curve from pictures not learnt from, TEST once, then the artifact. `wall_s` ends with the last score."""
+    recipe, classes, model = run.recipe, pictures.classes, learnt.model
     temperature, held, held_logits = 1.0, NOTHING_HELD, None
     if pictures.holdout is not None:
-        held_logits, labels = predict(model, pictures.holdout, recipe.input_px, run.device), pictures.holdout.labels
-        temperature = metrics.fit_temperature(held_logits, labels)
-        held = held_out(held_logits, labels, classes, temperature)
+        held_logits = predict(model, pictures.holdout, recipe.input_px, run.device)
+        temperature, held = promises(held_logits, pictures.holdout.labels, classes)
+    elif learnt.out_of_fold is not None:
+        temperature, held = promises(learnt.out_of_fold, pictures.train.labels, classes)
+        facts = facts | {"folds": N_FOLDS}
     test_logits = predict(model, test, recipe.input_px, run.device, half=False)
     scores = report_of(test_logits, test, classes, temperature, held)
     scores["worst"] = worst_errors(test_logits, test, classes, temperature)
@@ -69,6 +82,12 @@ def finish(
     write_report(run.folder, model, test, result)
     run.log({"event": "done", "test_accuracy": scores["accuracy"]["value"], "wall_s": facts["wall_s"]})
     return result
+
+
+def promises(logits: NDArray[np.float32], labels: metrics.Ints, classes: tuple[str, ...]) -> tuple[float, Held]:
+    """(temperature, curves) that suit pictures which the judge had not learnt from."""
+    temperature = metrics.fit_temperature(logits, labels)
+    return temperature, held_out(logits, labels, classes, temperature)
 
 
 def views_scores(

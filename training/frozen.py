@@ -115,6 +115,7 @@ class Choice:
 
     l2: float
     tried: tuple[tuple[float, float, float], ...]
+    out_of_fold: NDArray[np.float32]  # (N, classes) logits at that strength, each from a head that saw no neighbour
 
 
 def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidates: Sequence[float]) -> Choice:
@@ -123,20 +124,30 @@ def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidat
     The log loss decides: accuracies of strengths a thousandfold apart differ by less than their errors.
     """
     strongest_first = sorted(candidates, reverse=True)
-    if len(strongest_first) == 1:
-        return Choice(strongest_first[0], ())
-    folds = fold_of_blocks(labels, N_FOLDS)
-    logits = np.zeros((len(strongest_first), len(labels), len(weights)), np.float32)
-    for fold in range(N_FOLDS):
-        learn, judge, head = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold), None
-        for row, l2 in enumerate(strongest_first):
-            head = fit_head(views[:, learn], labels[learn], weights, l2, head)
-            logits[row, judge] = head.logits(views[:, judge])
-    tried = tuple(
+    logits = out_of_fold(views, labels, weights, strongest_first)
+    tried = [
         (l2, metrics.calibrated_log_loss(of_l2, labels), float((of_l2.argmax(1) == labels).mean()))
         for l2, of_l2 in zip(strongest_first, logits, strict=True)
-    )
-    return Choice(min(tried, key=lambda row: row[1])[0], tried)
+    ]
+    best = min(range(len(tried)), key=lambda row: tried[row][1])
+    return Choice(strongest_first[best], tuple(tried), logits[best])
+
+
+def out_of_fold(
+    views: Views, labels: NDArray[np.int64], weights: Tensor, strengths: Sequence[float]
+) -> NDArray[np.float32]:
+    """(strengths, N, classes) logits: each picture judged by heads fitted to the other folds of neighbouring blocks.
+
+    Fastest with the strongest L2 first: each head starts the next.
+    """
+    folds = fold_of_blocks(labels, N_FOLDS)
+    logits = np.zeros((len(strengths), len(labels), len(weights)), np.float32)
+    for fold in range(N_FOLDS):
+        learn, judge, head = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold), None
+        for row, l2 in enumerate(strengths if len(learn) and len(judge) else ()):
+            head = fit_head(views[:, learn], labels[learn], weights, l2, head)
+            logits[row, judge] = head.logits(views[:, judge])
+    return logits
 
 
 def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:

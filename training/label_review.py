@@ -15,8 +15,8 @@ import torch
 from training import metrics
 from training.backbone import read_backbone
 from training.cache import Cache
-from training.dataset import PictureSet, fold_of_blocks
-from training.frozen import N_FOLDS, Features, Views, fit_head
+from training.dataset import PictureSet
+from training.frozen import Features, Views, out_of_fold
 from training.metrics import Floats, Ints
 
 SEEN_PX = 160  # the side at which the backbone looks
@@ -38,19 +38,12 @@ def find_suspects(cache: Cache, backbone: str, arch: str, folder: Path) -> list[
     model, key = read_backbone(backbone, arch, len(classes))
     features = Features(model, key, folder, torch.device("cpu"))
     views = np.stack([features.of(cache, SEEN_PX, mirrored=False)])
-    return suspects(out_of_fold(views, cache.labels, len(classes)), cache.labels, classes)
+    return suspects(unseen(views, cache.labels, len(classes)), cache.labels, classes)
 
 
-def out_of_fold(views: Views, labels: Ints, n_classes: int) -> Floats:
-    """(N, classes): each picture judged by a head fitted to the other folds of neighbouring files."""
-    folds, probabilities = fold_of_blocks(labels, N_FOLDS), np.zeros((len(labels), n_classes))
-    weights = torch.ones(n_classes)
-    for fold in range(N_FOLDS):
-        learn, judge = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        if len(learn) and len(judge):
-            head = fit_head(views[:, learn], labels[learn], weights, L2)
-            probabilities[judge] = metrics.softmax(head.logits(views[:, judge]))
-    return probabilities
+def unseen(views: Views, labels: Ints, n_classes: int) -> Floats:
+    """(N, classes) probabilities, each from a head that saw neither the picture nor its neighbours."""
+    return metrics.softmax(out_of_fold(views, labels, torch.ones(n_classes), (L2,))[0])
 
 
 def suspects(probabilities: Floats, labels: Ints, classes: Sequence[str]) -> list[Suspect]:

@@ -56,7 +56,7 @@ def command(values: dict[str, Any]) -> str:
     asked = dict(values.get("asked", {}))
     if recipe.get("tutorial") and "framing" not in recipe:
         asked["framing"] = "squash"  # until 2026-11-30 the published procedures squashed, too
-    for key in ("arch", "framing", "epochs", "batch"):
+    for key in ("arch", "framing", "epochs", "batch", "holdout-share"):
         if asked.get(key) is not None:
             parts += [f"--{key}", str(asked[key])]
     if values.get("backbone"):

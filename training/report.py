@@ -18,6 +18,7 @@ from torch import nn
 from station.recognition.preprocess import framed, to_batch
 from training import figures
 from training.cache import Cache, decode
+from training.card import held_of
 from training.grad_cam import grad_cam
 from training.page import page, percent, picture, spread, table
 
@@ -66,7 +67,7 @@ def summary(scores: dict[str, Any], training: dict[str, Any]) -> str:
         f"bootstrap by blocks [{percent(blocks['low'])}, {percent(blocks['high'])}]; ECE {scores['ece']:.3f}.{chosen}</p>"
         + table(("accuracy on TEST", "pictures", "Wilson 95 %"), rows)
         + f"<p class=note>Seed {training['seed']}, {training['n_train']} pictures learnt from, "
-        f"{training['n_holdout']} held out in blocks, {training['wall_s']:.0f} s.</p>"
+        f"{held_of(training)}, {training['wall_s']:.0f} s.</p>"
     )
 
 

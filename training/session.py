@@ -24,7 +24,7 @@ from training.backbone import read_backbone
 from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
 from training.distributed import join_world, leave_world
-from training.finish import finish
+from training.finish import Learned, finish
 from training.frozen import Features, choose_l2, fit_head, set_head
 from training.mixing import Weights, choose_mix
 from training.normalisation import measure_norm
@@ -40,6 +40,7 @@ class TrainJob:
     data: Path
     recipe: str = "or"
     protocol: str = HONEST
+    holdout_share: float | None = None  # of TRAIN's blocks, instead of the recipe's
     out: Path | None = None
     extra: tuple[Path, ...] = ()
     epochs: int | None = None
@@ -67,8 +68,8 @@ def train(job: TrainJob) -> dict[str, Any]:
     if world.leads:
         run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
     best = BestOnTest(run, test, job.resume) if job.protocol == PAPER and world.leads else None
-    model, found = learned(run, pictures, job, best)
-    facts = training_facts(job, recipe, pictures) | found
+    learnt = learned(run, pictures, job, best)
+    facts = training_facts(job, recipe, pictures) | learnt.found
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
     facts |= {
         "resumed": resumed,
@@ -76,24 +77,25 @@ def train(job: TrainJob) -> dict[str, Any]:
         "epochs_s": round(run.epochs_s, 1),
     }
     if best is not None:
-        model, facts = best.of(model), facts | {"test_by_epoch": best.accuracies}
+        best.restore(learnt.model)
+        facts |= {"test_by_epoch": best.accuracies}
     world.wait()
-    result = finish(run, model, pictures, test, facts, began) if world.leads else {}
+    result = finish(run, learnt, pictures, test, facts, began) if world.leads else {}
     world.wait()
     leave_world(world)
     return result
 
 
-def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> tuple[nn.Module, dict[str, Any]]:
-    """From nothing; the head alone, in epochs or at once; or head first and then all. And what was found on the way."""
+def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> Learned:
+    """From nothing; the head alone, in epochs or at once; or head first and then all."""
     watch, recipe = best.look if best else None, run.recipe
     if recipe.kind == "scratch":
         if job.backbone is not None:
             raise ConfigError("--backbone belongs to the recipes ortl and finetune; `or` starts from nothing.")
-        return fit(run, pictures, Plan(resume=job.resume, after_epoch=watch)), {}
+        return Learned(fit(run, pictures, Plan(resume=job.resume, after_epoch=watch)))
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
     if recipe.kind == "head":
-        return fit(run, pictures, Plan(model, job.resume, watch)), {}
+        return Learned(fit(run, pictures, Plan(model, job.resume, watch)))
     if recipe.fresh_norm:
         measure_norm(model, pictures.train, recipe.input_px, run.device, job.seed)
         key += f"-norm-{pictures.train.pictures.fingerprint()[:16]}-{recipe.input_px}-{job.seed}"
@@ -105,7 +107,7 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
         for trial, l2 in enumerate(recipe.l2, start=1):
             set_head(model, *fit_head(views, labels, weights, l2).folded())
             best.look(trial, model)
-        return model, {}
+        return Learned(model)
     choice = choose_l2(views, labels, weights, recipe.l2)
     head = fit_head(views, labels, weights, choice.l2)
     set_head(model, *head.folded())
@@ -116,10 +118,10 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     if run.world.leads:
         run.log({"event": "head"} | found["head"])
     if recipe.kind == "frozen":
-        return model, found
+        return Learned(model, found, choice.out_of_fold)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tuned = fit(run, pictures, Plan(model, job.resume, watch))
-    return tuned, found | mixed_in(run, pictures, tuned, before, best)
+    return Learned(tuned, found | mixed_in(run, pictures, tuned, before, best))
 
 
 def mixed_in(
@@ -163,10 +165,9 @@ class BestOnTest:
         self._run.log({"event": "test", "epoch": epoch, "test_accuracy": accuracy})
         return accuracy
 
-    def of(self, model: nn.Module) -> nn.Module:
-        """The network with the weights that did best."""
+    def restore(self, model: nn.Module) -> None:
+        """Back to the weights that did best."""
         model.load_state_dict(load_file(self._weights))
-        return model
 
 
 def settled_recipe(job: TrainJob) -> Recipe:
@@ -176,7 +177,7 @@ def settled_recipe(job: TrainJob) -> Recipe:
     recipe = read_recipe(published.get(job.recipe, job.recipe))
     if job.framing is not None and job.framing not in PREPROCESSING:
         raise ConfigError(f"--framing {job.framing}: use {' or '.join(PREPROCESSING)}.")
-    changes = {"batch": job.batch, "arch": job.arch, "framing": job.framing}
+    changes = {"batch": job.batch, "arch": job.arch, "framing": job.framing, "holdout_share": job.holdout_share}
     recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
     if job.protocol == PAPER:
         recipe = recipe.model_copy(update={"holdout_share": 0.0})
@@ -227,7 +228,13 @@ def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[st
         "selected_on_test": job.protocol == PAPER,
         "data": job.data.name,
         "backbone": Path(job.backbone).name if job.backbone else None,
-        "asked": {"arch": job.arch, "framing": job.framing, "epochs": job.epochs, "batch": job.batch},
+        "asked": {
+            "arch": job.arch,
+            "framing": job.framing,
+            "epochs": job.epochs,
+            "batch": job.batch,
+            "holdout-share": job.holdout_share,
+        },
         "extra": [folder.name for folder in job.extra],
         "seed": job.seed,
         "n_train": len(pictures.train.labels),

@@ -64,6 +64,12 @@ def train(
         ),
     ] = None,
     framing: FramingOption = None,
+    holdout_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=0.9, help="Of TRAIN, for temperature and thresholds; 0: learn from all of it, promise none"
+        ),
+    ] = None,
     cache: CacheOption = DEFAULT_CACHE,
     as_json: JsonFlag = False,
 ) -> None:
@@ -85,6 +91,7 @@ def train(
         arch=arch,
         backbone=backbone,
         framing=framing,
+        holdout_share=holdout_share,
         cache=cache,
     )
     result = run(job)

@@ -10,7 +10,7 @@ from station.recognition.model import build_model
 from tests.unit.training.conftest import write_pictures
 from training.cache import open_cache
 from training.dataset import read_folder
-from training.frozen import Features, choose_l2, fit_head, headless
+from training.frozen import Features, choose_l2, fit_head, headless, out_of_fold
 
 WEIGHTS = torch.ones(2)
 
@@ -55,9 +55,18 @@ def test_folds_of_blocks_want_a_strong_l2_where_each_block_has_its_own_look() ->
     assert accuracies[0] > accuracies[-1]
 
 
-def test_of_one_candidate_nothing_is_tried() -> None:
-    views, labels = shifting(0.0)
-    assert choose_l2(views, labels, WEIGHTS, (0.3,)).tried == ()
+def test_out_of_fold_logits_know_nothing_of_a_block_s_own_look() -> None:
+    views, labels = shifting(6.0)
+    choice = choose_l2(views, labels, WEIGHTS, (1e-2,))
+    learnt = fit_head(views, labels, WEIGHTS, choice.l2).logits(views)
+    unseen = choice.out_of_fold
+    assert (learnt.argmax(1) == labels).mean() > 0.8
+    assert (unseen.argmax(1) == labels).mean() == choice.tried[0][2] < 0.7
+
+
+def test_without_pictures_for_every_fold_some_are_judged_by_nobody() -> None:
+    logits = out_of_fold(np.ones((1, 2, 3), np.float32), np.array([0, 1]), WEIGHTS, (0.1,))
+    assert np.array_equal(logits, np.zeros((1, 2, 2)))
 
 
 def test_features_are_computed_once_for_every_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

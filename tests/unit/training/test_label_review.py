@@ -9,7 +9,7 @@ from tests.unit.training.conftest import write_pictures
 from training.cache import open_cache
 from training.data_check import CheckJob, check
 from training.dataset import read_folder
-from training.label_review import find_suspects, out_of_fold, suspects, write_suspects
+from training.label_review import find_suspects, suspects, unseen, write_suspects
 
 
 def test_a_swapped_label_is_the_surest_suspect() -> None:
@@ -19,7 +19,7 @@ def test_a_swapped_label_is_the_surest_suspect() -> None:
     given = labels.copy()
     given[37] = 1
     order = np.argsort(given, kind="stable")  # a set stands by class
-    found = suspects(out_of_fold(features[None, order], given[order], 2), given[order], ("a", "b"))
+    found = suspects(unseen(features[None, order], given[order], 2), given[order], ("a", "b"))
     assert order[found[0].row] == 37
     assert (found[0].label, found[0].looks_like) == ("b", "a")
     assert found[0].p_label < 0.05
@@ -29,7 +29,7 @@ def test_a_swapped_label_is_the_surest_suspect() -> None:
 def test_clean_labels_of_clear_classes_give_no_suspect() -> None:
     labels = np.repeat([0, 1], 50)
     features = np.repeat(np.eye(2, dtype=np.float32), 50, axis=0) * 10
-    assert suspects(out_of_fold(features[None], labels, 2), labels, ("a", "b")) == []
+    assert suspects(unseen(features[None], labels, 2), labels, ("a", "b")) == []
 
 
 def test_the_check_lists_suspects_and_writes_page_and_table(tmp_path: Path) -> None:

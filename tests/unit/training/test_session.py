@@ -161,7 +161,7 @@ def test_a_frozen_recipe_of_one_s_own_tries_each_l2_on_test_under_the_paper_s_pr
 def test_the_paper_s_protocol_takes_the_procedure_as_published(asked: str, protocol: str, taken: str) -> None:
     recipe = settled_recipe(TrainJob(Path("data"), asked, protocol))
     assert recipe.name == taken
-    assert (recipe.holdout_share == 0) == (protocol == "paper")
+    assert recipe.holdout_share == (0.0 if protocol == "paper" else pytest.approx(0.08))
 
 
 def test_a_frozen_backbone_gets_a_new_head_and_nothing_else(
@@ -173,6 +173,32 @@ def test_a_frozen_backbone_gets_a_new_head_and_nothing_else(
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"fc.weight", "fc.bias"}
     assert result["test"]["accuracy"]["value"] >= 0.9
+    assert "folds" not in result["training"]
+
+
+def test_a_head_that_learns_from_all_pictures_is_calibrated_by_folds(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    backbone = str(trained / "run" / "model.safetensors")
+    facts = train(job(tree, recipe_of("frozen"), tmp_path, backbone=backbone, holdout_share=0.0))["training"]
+    assert (facts["n_train"], facts["n_holdout"], facts["folds"]) == (110, 0, 5)
+    info = load_artifact(tmp_path / "run" / "model.safetensors").info
+    assert info.temperature != 1.0
+    assert set(info.curve) == {"organic", "recyclable"}
+    card = (tmp_path / "run" / "CARD.md").read_text()
+    assert "thresholds by 5 folds" in card
+    assert "--holdout-share 0.0" in card
+    assert "promises no thresholds" not in card
+    assert "thresholds by 5 folds" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_network_that_learns_from_all_pictures_promises_nothing(
+    tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    facts = train(job(tree, recipe_of(), tmp_path, epochs=1, holdout_share=0.0))["training"]
+    assert (facts["n_train"], facts["n_holdout"]) == (110, 0)
+    info = load_artifact(tmp_path / "run" / "model.safetensors").info
+    assert (info.temperature, info.curve) == (1.0, {})
 
 
 def test_a_recipe_may_measure_normalisation_anew_before_the_head(
