@@ -69,14 +69,6 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Cross-entropy as the head is fitted to: classes weighed, and labels trusted no further than `smoothing` leaves them."""
-
-    class_weights: Tensor  # (classes,)
-    smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
 class Head:
     """Of standardised features: `weight` and `bias` as they were fitted, and what standardised them."""
 
@@ -96,26 +88,24 @@ class Head:
         return weight, self.bias - weight @ self.mean
 
 
-def fit_head(views: Views, labels: NDArray[np.int64], loss: Loss, l2: float, start: Head | None = None) -> Head:
+def fit_head(views: Views, labels: NDArray[np.int64], weights: Tensor, l2: float, start: Head | None = None) -> Head:
     """The optimum of multinomial logistic regression over all views; `start` only shortens the way."""
     x = torch.from_numpy(views.reshape(-1, views.shape[-1]))
     mean, scale = x.mean(0), x.std(0).clamp_min(1e-6)
     x, y = (x - mean) / scale, torch.from_numpy(labels).repeat(len(views))
-    n_classes = len(loss.class_weights)
-    weight = start.weight.clone() if start else torch.zeros(n_classes, x.shape[1])
-    bias = start.bias.clone() if start else torch.zeros(n_classes)
+    weight = start.weight.clone() if start else torch.zeros(len(weights), x.shape[1])
+    bias = start.bias.clone() if start else torch.zeros(len(weights))
     weight.requires_grad_(True)
     bias.requires_grad_(True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, history_size=20, line_search_fn="strong_wolfe")
 
-    def value() -> Tensor:
+    def loss() -> Tensor:
         optimizer.zero_grad()
-        fit = F.cross_entropy(x @ weight.T + bias, y, loss.class_weights, label_smoothing=loss.smoothing)
-        total = fit + 0.5 * l2 * weight.square().sum()
-        torch.autograd.backward(total)
-        return total
+        value = F.cross_entropy(x @ weight.T + bias, y, weights) + 0.5 * l2 * weight.square().sum()
+        torch.autograd.backward(value)
+        return value
 
-    optimizer.step(value)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return Head(weight.detach(), bias.detach(), mean, scale)
 
 
@@ -128,13 +118,13 @@ class Choice:
     out_of_fold: NDArray[np.float32]  # (N, classes) logits at that strength, each from a head that saw no neighbour
 
 
-def choose_l2(views: Views, labels: NDArray[np.int64], loss: Loss, candidates: Sequence[float]) -> Choice:
+def choose_l2(views: Views, labels: NDArray[np.int64], weights: Tensor, candidates: Sequence[float]) -> Choice:
     """By folds of neighbouring blocks, which part TRAIN as TEST was parted from it; of equals the strongest.
 
     The log loss decides: accuracies of strengths a thousandfold apart differ by less than their errors.
     """
     strongest_first = sorted(candidates, reverse=True)
-    logits = out_of_fold(views, labels, loss, strongest_first)
+    logits = out_of_fold(views, labels, weights, strongest_first)
     tried = [
         (l2, metrics.calibrated_log_loss(of_l2, labels), float((of_l2.argmax(1) == labels).mean()))
         for l2, of_l2 in zip(strongest_first, logits, strict=True)
@@ -143,17 +133,19 @@ def choose_l2(views: Views, labels: NDArray[np.int64], loss: Loss, candidates: S
     return Choice(strongest_first[best], tuple(tried), logits[best])
 
 
-def out_of_fold(views: Views, labels: NDArray[np.int64], loss: Loss, strengths: Sequence[float]) -> NDArray[np.float32]:
+def out_of_fold(
+    views: Views, labels: NDArray[np.int64], weights: Tensor, strengths: Sequence[float]
+) -> NDArray[np.float32]:
     """(strengths, N, classes) logits: each picture judged by heads fitted to the other folds of neighbouring blocks.
 
     Fastest with the strongest L2 first: each head starts the next.
     """
     folds = fold_of_blocks(labels, N_FOLDS)
-    logits = np.zeros((len(strengths), len(labels), len(loss.class_weights)), np.float32)
+    logits = np.zeros((len(strengths), len(labels), len(weights)), np.float32)
     for fold in range(N_FOLDS):
         learn, judge, head = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold), None
         for row, l2 in enumerate(strengths if len(learn) and len(judge) else ()):
-            head = fit_head(views[:, learn], labels[learn], loss, l2, head)
+            head = fit_head(views[:, learn], labels[learn], weights, l2, head)
             logits[row, judge] = head.logits(views[:, judge])
     return logits
 

@@ -16,7 +16,7 @@ from training import metrics
 from training.backbone import read_backbone
 from training.cache import Cache
 from training.dataset import PictureSet
-from training.frozen import Features, Loss, Views, out_of_fold
+from training.frozen import Features, Views, out_of_fold
 from training.metrics import Floats, Ints
 
 SEEN_PX = 160  # the side at which the backbone looks
@@ -43,7 +43,7 @@ def find_suspects(cache: Cache, backbone: str, arch: str, folder: Path) -> list[
 
 def unseen(views: Views, labels: Ints, n_classes: int) -> Floats:
     """(N, classes) probabilities, each from a head that saw neither the picture nor its neighbours."""
-    return metrics.softmax(out_of_fold(views, labels, Loss(torch.ones(n_classes)), (L2,))[0])
+    return metrics.softmax(out_of_fold(views, labels, torch.ones(n_classes), (L2,))[0])
 
 
 def suspects(probabilities: Floats, labels: Ints, classes: Sequence[str]) -> list[Suspect]:

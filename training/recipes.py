@@ -52,7 +52,6 @@ class Recipe(Section):
     # Of the fine-tuned weights, the rest being those before: of several, what does best on the held-out blocks.
     tuned_share: tuple[float, ...] = Field(default=(1.0,), min_length=1)
     l2: tuple[float, ...] = Field(default=(0.03,), min_length=1)  # of a frozen backbone's head; of several, by folds
-    head_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels that head is fitted to
     views_px: tuple[int, ...] = ()  # sizes at which a frozen backbone sees the pictures
     mirror_views: bool = True  # and sees them mirrored as well
     judge_views_px: tuple[int, ...] = ()  # a second score: the mean over these sizes, each also mirrored

@@ -25,7 +25,7 @@ from training.cache import DEFAULT_CACHE, Cache, open_cache
 from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
 from training.distributed import join_world, leave_world
 from training.finish import Learned, finish
-from training.frozen import Features, Loss, choose_l2, fit_head, set_head
+from training.frozen import Features, choose_l2, fit_head, set_head
 from training.mixing import Weights, choose_mix
 from training.normalisation import measure_norm
 from training.recipes import AS_PUBLISHED, Recipe, read_recipe
@@ -101,15 +101,15 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
         key += f"-norm-{pictures.train.pictures.fingerprint()[:16]}-{recipe.input_px}-{job.seed}"
     features = Features(model, key, job.cache, run.device)
     views = features.views(pictures.train, recipe.views_px, recipe.mirror_views)
-    labels, loss = pictures.train.labels, Loss(class_weights(pictures, recipe), recipe.head_smoothing)
+    labels, weights = pictures.train.labels, class_weights(pictures, recipe)
     if best and recipe.kind == "frozen":
         # The paper keeps what did best on TEST; an honest run has its strength from folds of TRAIN.
         for trial, l2 in enumerate(recipe.l2, start=1):
-            set_head(model, *fit_head(views, labels, loss, l2).folded())
+            set_head(model, *fit_head(views, labels, weights, l2).folded())
             best.look(trial, model)
         return Learned(model)
-    choice = choose_l2(views, labels, loss, recipe.l2)
-    head = fit_head(views, labels, loss, choice.l2)
+    choice = choose_l2(views, labels, weights, recipe.l2)
+    head = fit_head(views, labels, weights, choice.l2)
     set_head(model, *head.folded())
     found: dict[str, Any] = {"head": {"l2": choice.l2, "tried": [list(row) for row in choice.tried]}}
     if pictures.holdout is not None:

@@ -8,19 +8,18 @@ import torch
 
 from station.recognition.model import build_model
 from tests.unit.training.conftest import write_pictures
-from training import metrics
 from training.cache import open_cache
 from training.dataset import read_folder
-from training.frozen import Features, Loss, choose_l2, fit_head, headless, out_of_fold
+from training.frozen import Features, choose_l2, fit_head, headless, out_of_fold
 
-LOSS = Loss(torch.ones(2))
+WEIGHTS = torch.ones(2)
 
 
 def test_the_head_found_is_the_optimum() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(3, 2, (400, 6)).astype(np.float32)
     labels = (features[:, 0] + 0.3 * rng.normal(size=400) > 3).astype(np.int64)
-    weight, bias = fit_head(features[None], labels, LOSS, l2=0.01).folded()
+    weight, bias = fit_head(features[None], labels, WEIGHTS, l2=0.01).folded()
     called = (torch.from_numpy(features) @ weight.T + bias).argmax(1).numpy()
     assert (called == labels).mean() > 0.93
     assert abs(float(weight[1, 0])) > 5 * float(weight[:, 1:].abs().max())
@@ -29,7 +28,7 @@ def test_the_head_found_is_the_optimum() -> None:
 def test_the_mean_over_views_is_the_head_of_the_mean() -> None:
     rng = np.random.default_rng(1)
     views = rng.normal(size=(3, 50, 4)).astype(np.float32)
-    head = fit_head(views, rng.integers(0, 2, 50), LOSS, l2=0.1)
+    head = fit_head(views, rng.integers(0, 2, 50), WEIGHTS, l2=0.1)
     weight, bias = head.folded()
     each = np.stack([(torch.from_numpy(view) @ weight.T + bias).numpy() for view in views])
     assert np.allclose(head.logits(views), each.mean(0), atol=1e-4)
@@ -48,7 +47,7 @@ def shifting(strength: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_folds_of_blocks_want_a_strong_l2_where_each_block_has_its_own_look() -> None:
     views, labels = shifting(6.0)
-    choice = choose_l2(views, labels, LOSS, (1e-4, 1e-2, 1.0))
+    choice = choose_l2(views, labels, WEIGHTS, (1e-4, 1e-2, 1.0))
     assert choice.l2 == 1.0
     assert [row[0] for row in choice.tried] == [1.0, 1e-2, 1e-4]
     losses, accuracies = ([row[at] for row in choice.tried] for at in (1, 2))
@@ -58,31 +57,16 @@ def test_folds_of_blocks_want_a_strong_l2_where_each_block_has_its_own_look() ->
 
 def test_out_of_fold_logits_know_nothing_of_a_block_s_own_look() -> None:
     views, labels = shifting(6.0)
-    choice = choose_l2(views, labels, LOSS, (1e-2,))
-    learnt = fit_head(views, labels, LOSS, choice.l2).logits(views)
+    choice = choose_l2(views, labels, WEIGHTS, (1e-2,))
+    learnt = fit_head(views, labels, WEIGHTS, choice.l2).logits(views)
     unseen = choice.out_of_fold
     assert (learnt.argmax(1) == labels).mean() > 0.8
     assert (unseen.argmax(1) == labels).mean() == choice.tried[0][2] < 0.7
 
 
 def test_without_pictures_for_every_fold_some_are_judged_by_nobody() -> None:
-    logits = out_of_fold(np.ones((1, 2, 3), np.float32), np.array([0, 1]), LOSS, (0.1,))
+    logits = out_of_fold(np.ones((1, 2, 3), np.float32), np.array([0, 1]), WEIGHTS, (0.1,))
     assert np.array_equal(logits, np.zeros((1, 2, 2)))
-
-
-def test_smoothed_labels_leave_the_head_unsure() -> None:
-    rng = np.random.default_rng(3)
-    labels = np.repeat([0, 1], 100)
-    features = (rng.normal(size=(200, 2)) + 6.0 * labels[:, None]).astype(np.float32)
-    middle_of_a_class = np.zeros((1, 1, 2), np.float32)
-    sure, unsure = (
-        metrics.softmax(
-            fit_head(features[None], labels, Loss(torch.ones(2), smoothing), 1e-4).logits(middle_of_a_class)
-        )
-        for smoothing in (0.0, 0.7)
-    )
-    assert sure[0, 1] < 0.01
-    assert unsure[0, 1] == pytest.approx(0.35, abs=0.03)
 
 
 def test_features_are_computed_once_for_every_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
