@@ -56,6 +56,8 @@ def command(values: dict[str, Any]) -> str:
     asked = dict(values.get("asked", {}))
     if recipe.get("tutorial") and "framing" not in recipe:
         asked["framing"] = "squash"  # until 2026-11-30 the published procedures squashed, too
+    if recipe.get("kind") == "frozen" and "holdout-share" not in asked:
+        asked["holdout-share"] = recipe.get("holdout_share") or None  # until 2026-12-01 ortl held blocks out
     for key in ("arch", "framing", "epochs", "batch", "holdout-share"):
         if asked.get(key) is not None:
             parts += [f"--{key}", str(asked[key])]

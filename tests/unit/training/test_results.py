@@ -76,6 +76,11 @@ def test_what_was_not_kept_is_told_with_its_reason(tmp_path: Path) -> None:
             "--protocol paper --framing squash",
             id="as published, before its framing was",
         ),
+        pytest.param(
+            {"recipe": {"name": "ortl", "augment": {"belt_share": 0}, "kind": "frozen", "holdout_share": 0.08}},
+            "--recipe ortl --holdout-share 0.08 --backbone",
+            id="before ortl learnt from all of TRAIN",
+        ),
         pytest.param({"extra": ["crops"], "backbone": None}, "--recipe ortl --extra crops --seed 1", id="crops"),
         pytest.param({"recipe": {"name": "or", "augment": {"belt_share": 0.3}}}, "--recipe belt ", id="old name"),
     ],
