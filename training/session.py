@@ -179,6 +179,8 @@ def settled_recipe(job: TrainJob) -> Recipe:
         raise ConfigError(f"--framing {job.framing}: use {' or '.join(PREPROCESSING)}.")
     changes = {"batch": job.batch, "arch": job.arch, "framing": job.framing, "holdout_share": job.holdout_share}
     recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    if job.protocol == PAPER and job.holdout_share:
+        raise ConfigError(f"--holdout-share {job.holdout_share}: the paper's protocol learns from all of TRAIN.")
     if job.protocol == PAPER:
         recipe = recipe.model_copy(update={"holdout_share": 0.0})
     if job.extra and recipe.framing != "squash":

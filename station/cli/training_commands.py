@@ -67,7 +67,9 @@ def train(
     holdout_share: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=0.9, help="Of TRAIN, for temperature and thresholds; 0: learn from all of it, promise none"
+            min=0.0,
+            max=0.9,
+            help="Of TRAIN, for temperature and thresholds; with 0 only a frozen backbone's head has any",
         ),
     ] = None,
     cache: CacheOption = DEFAULT_CACHE,
