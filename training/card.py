@@ -104,7 +104,7 @@ def measured(scores: dict[str, Any]) -> Iterator[str]:
     )
     chosen = [row for row in scores.get("working_points", ()) if row["threshold"] is not None]
     if chosen:
-        yield "Thresholds from the held-out blocks, and what became of them on TEST:"
+        yield "Thresholds from pictures not learnt from, and what became of them on TEST:"
         yield markdown_table(
             ("label", "threshold", "purity wanted", "recovery promised", "purity", "recovery"),
             (

@@ -48,11 +48,11 @@ def loss_over_epochs(epochs: Rows) -> str:
 
 
 def purity_recovery(test: Mapping[str, Rows], held: Mapping[str, Rows], points: Rows) -> str:
-    """Curves of each label on both sets; crosses: thresholds chosen on held-out blocks, as they did on TEST."""
+    """Curves of each label on both sets; crosses: thresholds chosen on pictures not learnt from, as they did on TEST."""
     figure, axes = _one()
     for number, name in enumerate(test):
         colour = f"C{number}"
-        for curves, style, word in ((held, "--", "held-out blocks"), (test, "-", "TEST")):
+        for curves, style, word in ((held, "--", "not learnt from"), (test, "-", "TEST")):
             rows = curves.get(name, ())
             axes.plot(
                 [row["recovery"] for row in rows],
@@ -69,7 +69,7 @@ def purity_recovery(test: Mapping[str, Rows], held: Mapping[str, Rows], points: 
 
 def reject(test: Rows, held: Rows) -> str:
     figure, axes = _one()
-    for rows, style, word in ((held, "--", "held-out blocks"), (test, "-", "TEST")):
+    for rows, style, word in ((held, "--", "not learnt from"), (test, "-", "TEST")):
         axes.plot([row["coverage"] for row in rows], [row["accuracy"] for row in rows], style, label=word, color="C0")
     _titled(axes, "Leaving unsure items undecided", "share decided", "accuracy of the decided")
     return _svg(figure)

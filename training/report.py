@@ -108,7 +108,7 @@ def class_table(scores: dict[str, Any]) -> str:
 
 
 def working_points(scores: dict[str, Any]) -> str:
-    """Thresholds were chosen on held-out blocks. What they promised there and what they gave on TEST."""
+    """Thresholds were chosen on pictures not learnt from. What they promised there and what they gave on TEST."""
     held = scores.get("holdout", {})
     purity = figures.purity_recovery(
         scores["purity_recovery"], held.get("purity_recovery", {}), scores["working_points"]
@@ -142,7 +142,7 @@ def working_points(scores: dict[str, Any]) -> str:
     reject_head = ("wanted accuracy", "confidence", "decided, promised", "accuracy on TEST", "decided on TEST")
     return (
         f'<div class="plots">{"".join(plots)}</div>'
-        + (table(head, rows) if rows else "<p class=note>No held-out blocks: no threshold was chosen.</p>")
+        + (table(head, rows) if rows else "<p class=note>Nothing was held out: no threshold was chosen.</p>")
         + (table(reject_head, rejecting) if rejecting else "")
     )
 
