@@ -39,7 +39,7 @@ RUN` fills from what a run left; nothing here is typed by hand.
 pictures that also stand in TRAIN; *views* is the mean over the recipe's views (mirrored, sizes), fixed before TEST was seen.
 TrashNet is parted 70/13/17 at random, as others part it: `station data split ../shared/data/trashnet runs/trashnet
 --test-share 0.17 --single-files --seed 1`, and 16 % of its TRAIN are held out in blocks.
-`ortl` learns from all of TRAIN unless told to hold blocks out: then its seeds differ in which blocks those are, and in nothing else.
+`ortl` learns from all of TRAIN unless told to hold blocks out; its seeds then differ in nothing but which blocks those are.
 *Wall* runs from the start to the last score; older records left out the judging of TEST (one to four minutes on two cores).
 Runs of the paper's protocol chose their epoch on TEST: their numbers flatter, and say so. A load above the number of
 threads means that others computed on the same machine: such wall times are too long.
