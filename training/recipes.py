@@ -42,7 +42,7 @@ class Recipe(Section):
     label_smoothing: float = Field(ge=0, lt=1)
     ema_decay: float = Field(ge=0, lt=1)
     balance_classes: bool
-    holdout_share: float = Field(ge=0, lt=1)  # of blocks, for temperature and thresholds
+    holdout_share: float = Field(ge=0, lt=1)  # of blocks, for temperature and thresholds; at 0 only `frozen` has any
     extra_share: float = Field(default=1.0, gt=0, le=1)  # of the extra pictures, drawn anew each epoch
     backbone_lr: float = Field(default=1.0, ge=0)  # factor on peak_lr for all but the head
     # Normalise by the statistics that came with the backbone: a head that was fitted on them meets the features it knows.
