@@ -23,6 +23,7 @@ from training import metrics
 from training.augment import to_input
 from training.cache import Cache
 from training.dataset import fold_of_blocks
+from training.precision import mixed
 from training.progress import ProgressLine
 
 Views: TypeAlias = NDArray[np.float32]  # (views, N, features)
@@ -63,7 +64,7 @@ class Features:
     @torch.inference_mode()
     def _run(self, backbone: nn.Module, images: Tensor, side_px: int, mirrored: bool) -> NDArray[np.float32]:
         x = to_input(images.to(self.device), side_px)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed(self.device):
             features: Tensor = backbone(x.flip(3) if mirrored else x)
         return features.float().cpu().numpy()
 

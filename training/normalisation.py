@@ -9,6 +9,7 @@ from torch import nn
 
 from training.augment import to_input
 from training.cache import Cache
+from training.precision import mixed
 
 BATCH = 64
 MOST_PICTURES = 4096  # a statistic is of pixels: more pictures do not move it
@@ -27,7 +28,7 @@ def measure_norm(model: nn.Module, cache: Cache, side_px: int, device: torch.dev
     order = np.random.default_rng([seed, 11]).permutation(len(cache.labels))[:MOST_PICTURES]
     for begin in range(0, len(order), BATCH):
         images = torch.from_numpy(cache.images[np.sort(order[begin : begin + BATCH])]).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             model(to_input(images, side_px))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

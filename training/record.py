@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from station.recognition.processor import device_has_bf16
 from training.recipes import AS_PUBLISHED
 
 # Nobody's own paths are written down: where a reader of the record has the data folder, or a split made of it.
@@ -24,9 +25,15 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": name,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "computes_in": "bf16" if device_has_bf16(device) else "float32",
         "load": round(os.getloadavg()[0], 1),
         "system": platform.system(),
     }
+
+
+def computed_on(at: dict[str, Any]) -> str:
+    """Of `machine`, what a time depends on; before 2026-12-01 every processor computed in bf16, and none said so."""
+    return ", ".join([at["device"], f"{at['threads']} threads", *([at["computes_in"]] if "computes_in" in at else [])])
 
 
 def processor() -> str:
@@ -58,7 +65,9 @@ def command(values: dict[str, Any]) -> str:
         asked["framing"] = "squash"  # until 2026-11-30 the published procedures squashed, too
     if recipe.get("kind") == "frozen" and "holdout-share" not in asked:
         asked["holdout-share"] = recipe.get("holdout_share") or None  # until 2026-12-01 ortl held blocks out
-    for key in ("arch", "framing", "epochs", "batch", "holdout-share"):
+    if recipe["name"] == "ortl-paper" and "peak-lr" not in asked:
+        asked["peak-lr"] = recipe["peak_lr"]  # until 2026-12-01 eight times the tutorial's, as its batch is
+    for key in ("arch", "framing", "epochs", "batch", "peak-lr", "holdout-share"):
         if asked.get(key) is not None:
             parts += [f"--{key}", str(asked[key])]
     if values.get("backbone"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.card import markdown_table
-from training.record import command
+from training.record import command, computed_on
 
 RECORDS = Path(__file__).parent / "records"
 SCORES = (  # of a run's test; curves and lists stay with the run
@@ -87,7 +87,7 @@ def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
         str(facts["seed"]),
         wall(facts),
         load,
-        f"{at['device']}, {at['threads']} threads" if at else "not recorded",
+        computed_on(at) if at else "not recorded",
         f"`{command(facts)}`",
     )
 

@@ -45,6 +45,7 @@ class TrainJob:
     extra: tuple[Path, ...] = ()
     epochs: int | None = None
     batch: int | None = None
+    peak_lr: float | None = None
     seed: int = 1
     device: str = "auto"
     resume: bool = False
@@ -177,8 +178,8 @@ def settled_recipe(job: TrainJob) -> Recipe:
     recipe = read_recipe(published.get(job.recipe, job.recipe))
     if job.framing is not None and job.framing not in PREPROCESSING:
         raise ConfigError(f"--framing {job.framing}: use {' or '.join(PREPROCESSING)}.")
-    changes = {"batch": job.batch, "arch": job.arch, "framing": job.framing, "holdout_share": job.holdout_share}
-    recipe = recipe.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    changes = {key: value for key, value in asked_of(job).items() if key != "epochs" and value is not None}
+    recipe = recipe.model_copy(update=changes)
     if job.protocol == PAPER and job.holdout_share:
         raise ConfigError(f"--holdout-share {job.holdout_share}: the paper's protocol learns from all of TRAIN.")
     if job.protocol == PAPER:
@@ -188,6 +189,11 @@ def settled_recipe(job: TrainJob) -> Recipe:
             f"--extra: belt crops show whole items, and --framing {recipe.framing} would cut their ends off."
         )
     return recipe.with_epochs(job.epochs) if job.epochs else recipe
+
+
+def asked_of(job: TrainJob) -> dict[str, Any]:
+    """What the job wants otherwise than its recipe; None where it wants nothing."""
+    return {key: getattr(job, key) for key in ("arch", "framing", "epochs", "batch", "peak_lr", "holdout_share")}
 
 
 def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
@@ -230,13 +236,7 @@ def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[st
         "selected_on_test": job.protocol == PAPER,
         "data": job.data.name,
         "backbone": Path(job.backbone).name if job.backbone else None,
-        "asked": {
-            "arch": job.arch,
-            "framing": job.framing,
-            "epochs": job.epochs,
-            "batch": job.batch,
-            "holdout-share": job.holdout_share,
-        },
+        "asked": {key.replace("_", "-"): value for key, value in asked_of(job).items()},
         "extra": [folder.name for folder in job.extra],
         "seed": job.seed,
         "n_train": len(pictures.train.labels),

@@ -22,6 +22,7 @@ from training.augment import augment, to_input
 from training.cache import Cache
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from training.distributed import ALONE, World
+from training.precision import mixed
 from training.progress import ProgressLine
 from training.recipes import Recipe
 
@@ -133,7 +134,7 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
     for step, (images, labels, is_crop) in enumerate(batches(pictures, recipe, run, epoch), epoch * steps):
         x = augment(images, is_crop, side_px, recipe.augment, rng)
         set_lr(learner.optimizer, lr_at(step / (steps * recipe.epochs), recipe))
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with mixed(run.device):
             logits = learner.seen_by_all(x)
         loss = F.cross_entropy(logits.float(), labels, learner.class_weights, label_smoothing=recipe.label_smoothing)
         learner.optimizer.zero_grad(set_to_none=True)
@@ -228,7 +229,7 @@ def predict(
     out = []
     for begin in range(0, len(cache.labels), JUDGE_BATCH):
         images = torch.from_numpy(cache.images[begin : begin + JUDGE_BATCH]).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with mixed(device, half):
             logits = model(to_input(images.flip(2) if mirrored else images, input_px))
         out.append(logits.float().cpu())
     return torch.cat(out).numpy()

@@ -6,7 +6,6 @@ The order is fixed rather than measured, so that a start is repeatable; `station
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -15,6 +14,7 @@ from station.recognition.artifact import LoadedModel
 from station.recognition.backends.contract import SIZES, BgrBatch, FixedSizes, in_one_line
 from station.recognition.backends.parity import check_parity, probes, reference_logits
 from station.recognition.backends.torch_cpu import open_torch_cpu
+from station.recognition.processor import processor_has_bf16
 
 AUTO = "auto"
 ORDER = ("cuda", "openvino-bf16", "torch-bf16", "openvino-fp32", "torch-fp32")
@@ -109,12 +109,3 @@ def _torch_bf16(loaded: LoadedModel, sizes: tuple[int, ...]) -> FixedSizes:
     if not processor_has_bf16():
         raise ModelError("this processor has no bf16 instructions.")
     return open_torch_cpu(loaded.model, input_px=loaded.info.input_px, bf16=True, sizes=sizes)
-
-
-def processor_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Without the instructions torch emulates bf16, slower than float32. Elsewhere than on Linux: assumed not."""
-    try:
-        flags = cpuinfo.read_text()
-    except OSError:
-        return False
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))

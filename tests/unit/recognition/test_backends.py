@@ -7,7 +7,7 @@ import torch
 
 from station.errors import ConfigError, ModelError
 from station.recognition.artifact import ArtifactInfo, LoadedModel
-from station.recognition.backends.choice import ORDER, choose_backend, processor_has_bf16
+from station.recognition.backends.choice import ORDER, choose_backend
 from station.recognition.backends.contract import BgrBatch, FixedSizes, Logits, split
 from station.recognition.backends.parity import check_parity, probes, reference_logits
 from station.recognition.backends.torch_cpu import open_torch_cpu
@@ -144,10 +144,3 @@ def test_an_engine_that_computes_something_else_is_refused(
     assert check_parity(right, looks, expected) < 0.01
     with pytest.raises(ModelError, match="something else"):
         check_parity(wrong, looks, expected)
-
-
-@pytest.mark.parametrize(("flags", "expected"), [("flags: avx2 avx512_bf16", True), ("flags: avx2", False)])
-def test_bf16_is_read_from_the_processor(tmp_path: Path, flags: str, expected: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(flags)
-    assert processor_has_bf16(tmp_path / "cpuinfo") is expected
-    assert processor_has_bf16(tmp_path / "absent") is False

@@ -33,7 +33,7 @@ def record(folder: Path, name: str, values: dict[str, Any], why: str | None = No
 
 
 def test_every_run_is_a_row_and_seeds_of_one_command_are_summed_up(tmp_path: Path) -> None:
-    machine = {"device": "a processor", "threads": 2, "load": 2.1}
+    machine = {"device": "a processor", "threads": 2, "load": 2.1, "computes_in": "float32"}
     record(tmp_path, "b", result(2, 0.92, machine=machine, load_at_end=4.0))
     record(tmp_path, "a", result(1, 0.90))
     record(tmp_path, "c", result(1, 0.95, protocol="paper", selected_on_test=True))
@@ -42,7 +42,7 @@ def test_every_run_is_a_row_and_seeds_of_one_command_are_summed_up(tmp_path: Pat
     assert len(rows) == 3
     assert "90.00% [89.00%, 91.00%]" in rows[0]
     assert "2.1 to 4.0" in rows[1]
-    assert "a processor, 2 threads" in rows[1]
+    assert "a processor, 2 threads, float32 |" in rows[1]
     assert "chosen on TEST" in rows[2]
     assert "2 seeds: 91.00% ± 1.41" in text
 
@@ -70,6 +70,16 @@ def test_what_was_not_kept_is_told_with_its_reason(tmp_path: Path) -> None:
             id="ours, the epoch chosen on TEST",
         ),
         pytest.param({"asked": {"arch": "x", "epochs": 3}}, "--recipe ortl --arch x --epochs 3 ", id="asked for"),
+        pytest.param({"asked": {"peak-lr": 0.1}}, "--recipe ortl --peak-lr 0.1 --b", id="another rate"),
+        pytest.param(
+            {
+                "recipe": {"name": "ortl-paper", "augment": {"belt_share": 0}, "peak_lr": 0.008},
+                "protocol": "paper",
+                "asked": {"epochs": 8},
+            },
+            "--recipe ortl-paper --protocol paper --epochs 8 --peak-lr 0.008 --b",
+            id="as published, before its rate was the tutorial's",
+        ),
         pytest.param({"asked": {"framing": "centre"}}, "--recipe ortl --framing centre --b", id="another framing"),
         pytest.param(
             {"recipe": {"name": "or-paper", "augment": {"belt_share": 0}, "tutorial": True}, "protocol": "paper"},
