@@ -126,6 +126,20 @@ def test_stop_is_asked_again_until_it_is_answered(station: FakeStation, open_pag
     assert len(tried) == 3
 
 
+def test_a_stop_whose_effect_is_seen_before_its_answer_is_done(station: FakeStation, open_page: OpenPage) -> None:
+    page = open_page(station.url)
+    held: list[Any] = []
+    page.route("**/api/v1/commands", lambda route: held.append(route))
+    page.locator("#stop").click()
+    until(page, "document.getElementById('stop-note').innerText.includes('sent')")
+    station.change(state="STOPPED")
+    until(page, "document.getElementById('machine-state').innerText.toLowerCase().includes('stopped')")
+    for route in held:  # a later attempt may be held as well
+        route.continue_()
+    page.unroute("**/api/v1/commands")
+    until(page, "document.getElementById('stop-note').innerText.includes('STOP done: Stopped')")
+
+
 def test_a_stop_that_never_arrives_is_a_failure_in_words(station: FakeStation, open_page: OpenPage) -> None:
     page = open_page(station.url)
     page.route("**/api/v1/commands", lambda route: route.abort())

@@ -68,6 +68,7 @@ export class Commands {
     const name = values.command.toUpperCase();
     const asked_ns = this.#clock.stampNs(performance.now());
     if (asked_ns === null) return this.#say(this.#answer, `${name} NOT SENT: the station's time is not known yet. Try again.`, true);
+    const before = this.#state; // the effect may be seen before the answer
     this.#awaited = null;
     this.#say(this.#answer, `${name} sent \u2026`);
     const { status, body } = await wish({ ...values, asked_ns });
@@ -76,11 +77,12 @@ export class Commands {
     if (status === 408) return this.#say(this.#answer, `${name} CAME TOO LATE and was not done. Try again.`, true);
     if (status !== 202) return this.#say(this.#answer, `${name} REFUSED: ${body.error}`, true);
     this.#say(this.#answer, `${name} received by the station at ${clockTime()}`);
-    if (values.alarm === undefined) this.#awaited = { name, state: this.#state, untilMs: performance.now() + EFFECT_WITHIN_MS };
+    if (values.alarm === undefined) this.#await({ name, state: before });
   }
 
   async #sendStop(command) {
     const name = command.toUpperCase();
+    const before = this.#state;
     const mine = new PersistentWish({ command }, (waiting) => this.#showPending(waiting, name));
     this.#pending = mine; // pressed again: a new one, the old one goes on
     this.#enable();
@@ -91,7 +93,7 @@ export class Commands {
     if (status === 202) {
       const tries = mine.attempts > 1 ? `, attempt ${mine.attempts} after ${(tookMs / 1000).toFixed(1)} s` : "";
       this.#say(this.#stopNote, `${name} received by the station at ${clockTime()}${tries}`);
-      if (!STOPPED.includes(this.#state)) this.#awaited = { name, state: this.#state, untilMs: performance.now() + EFFECT_WITHIN_MS, stops: true };
+      if (!STOPPED.includes(before)) this.#await({ name, state: before, stops: true });
     } else if (status === 401 || status === 403) {
       this.#notSignedIn(this.#stopNote, name);
     } else {
@@ -104,6 +106,11 @@ export class Commands {
     if (waiting !== this.#pending) return;
     if (waiting.attempts === 1) return this.#say(this.#stopNote, `${name} sent \u2026`);
     this.#say(this.#stopNote, `${name} PENDING: no answer yet, attempt ${waiting.attempts}. Use the stop at the machine.`, true);
+  }
+
+  #await(effect) {
+    this.#awaited = { ...effect, untilMs: performance.now() + EFFECT_WITHIN_MS };
+    this.#watchEffect(this.#state, this.#alive);
   }
 
   // "Received" is not "done": the state shows it, or its absence is said.
