@@ -180,6 +180,8 @@ def settled_recipe(job: TrainJob) -> Recipe:
         raise ConfigError(f"--framing {job.framing}: use {' or '.join(PREPROCESSING)}.")
     changes = {key: value for key, value in asked_of(job).items() if key != "epochs" and value is not None}
     recipe = recipe.model_copy(update=changes)
+    if job.peak_lr is not None and recipe.kind == "frozen":
+        raise ConfigError(f"--peak-lr {job.peak_lr}: the head of {recipe.name} is solved, not learnt in steps.")
     if job.protocol == PAPER and job.holdout_share:
         raise ConfigError(f"--holdout-share {job.holdout_share}: the paper's protocol learns from all of TRAIN.")
     if job.protocol == PAPER:

@@ -268,6 +268,7 @@ def test_central_squares_are_trained_on_judged_on_and_remembered(
         pytest.param({"framing": "fit"}, "squash or centre", id="framing"),
         pytest.param({"framing": "centre", "extra": (Path("crops"),)}, "cut their ends off", id="centre of belt crops"),
         pytest.param({"protocol": "paper", "holdout_share": 0.1}, "learns from all", id="paper, blocks held out"),
+        pytest.param({"recipe": "ortl", "peak_lr": 0.1}, "solved", id="a rate for what has no steps"),
         pytest.param({"protocol": "best"}, "honest or paper", id="protocol"),
         pytest.param({"recipe": "nonsense"}, "no recipe", id="recipe"),
         pytest.param({"backbone": "x.safetensors"}, "starts from nothing", id="backbone for scratch"),
