@@ -1,10 +1,12 @@
 """What this machine computes fast. Knows the processor's flags and the GPU's generation; no engines and no models."""
 
+from functools import cache
 from pathlib import Path
 
 import torch
 
 
+@cache  # training asks at every step
 def processor_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Without the instructions torch emulates bf16, slower than float32. Elsewhere than on Linux: assumed not."""
     try:
