@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from station.errors import ModelError
+from training.optimizer import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +18,21 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, done: Progress
-) -> None:
+def save_checkpoint(path: Path, model: nn.Module, average: nn.Module, steps: Steps, done: Progress) -> None:
     tensors: dict[str, Tensor] = {}
     tensors.update({f"model.{name}": tensor for name, tensor in model.state_dict().items()})
     tensors.update({f"average.{name}": tensor for name, tensor in average.state_dict().items()})
-    for number, state in optimizer.state_dict()["state"].items():
-        if state.get("momentum_buffer") is not None:
-            tensors[f"momentum.{number}"] = state["momentum_buffer"]
+    for at, optimizer in enumerate(steps.optimizers):
+        for number, state in optimizer.state_dict()["state"].items():
+            if state.get("momentum_buffer") is not None:
+                tensors[f"momentum.{at}.{number}"] = state["momentum_buffer"]
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(whole, temporary, metadata={"epochs": str(done.epochs), "seconds": str(done.seconds)})
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, steps: Steps) -> Progress:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -42,10 +41,11 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizer:
         average.load_state_dict(_part(tensors, "average."))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(f"{path}: not a checkpoint of this run ({error}).") from None
-    state = optimizer.state_dict()
-    momentum = _part(tensors, "momentum.")
-    state["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momentum.items()}
-    optimizer.load_state_dict(state)
+    for at, optimizer in enumerate(steps.optimizers):
+        state = optimizer.state_dict()
+        momentum = _part(tensors, f"momentum.{at}.")
+        state["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momentum.items()}
+        optimizer.load_state_dict(state)
     return Progress(int(metadata["epochs"]), float(metadata["seconds"]))
 
 

@@ -36,6 +36,10 @@ class Recipe(Section):
     batch: int = Field(ge=2, le=8192)
     stages: tuple[Stage, ...] = Field(min_length=1)
     peak_lr: float = Field(gt=0)
+    # The peak for convolutions when Muon moves them (https://kellerjordan.github.io/posts/muon): each step turns a kernel by
+    # as much in every direction. None: SGD moves them, as all else, at peak_lr.
+    muon_lr: float | None = Field(default=None, gt=0)
+    muon_decay: float = Field(default=0.01, ge=0)  # a step takes this times the rate off such a kernel
     warmup_share: float = Field(ge=0, lt=1)  # of all steps
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)  # not on normalisation layers and biases

@@ -22,6 +22,7 @@ from training.augment import augment, to_input
 from training.cache import Cache
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from training.distributed import ALONE, World
+from training.optimizer import Steps
 from training.precision import mixed
 from training.progress import ProgressLine
 from training.recipes import Recipe
@@ -77,7 +78,7 @@ class Learner:
     model: nn.Module
     average: nn.Module
     seen_by_all: nn.Module
-    optimizer: torch.optim.Optimizer
+    steps: Steps
     class_weights: Tensor
 
 
@@ -86,7 +87,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     recipe, learner = run.recipe, learner_of(run, pictures, plan)
     done = Progress()
     if plan.resume and run.checkpoint.exists():
-        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizer)
+        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.steps)
         run.epochs_s = done.seconds
     steps = steps_per_epoch(pictures, recipe, run.seed)
     line = ProgressLine(recipe.name, steps * recipe.work_px2(recipe.epochs), done=steps * recipe.work_px2(done.epochs))
@@ -98,7 +99,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         run.epochs_s = done.seconds
         if not run.world.leads:
             continue
-        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizer, done)
+        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.steps, done)
         run.log(
             {"epoch": epoch + 1, "side_px": recipe.stage_of(epoch).side_px, "loss": loss, "seconds": seconds}
             | {"train_accuracy": accuracy, "images_per_s": steps * recipe.batch / seconds}
@@ -120,7 +121,7 @@ def learner_of(run: Run, pictures: Pictures, plan: Plan) -> Learner:
         model,
         copy.deepcopy(model).eval(),
         run.world.wrapped(model),
-        torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum, nesterov=not recipe.tutorial),
+        Steps(model, recipe),
         class_weights(pictures, recipe).to(run.device),
     )
 
@@ -133,15 +134,14 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
     learning(learner.model, recipe)
     for step, (images, labels, is_crop) in enumerate(batches(pictures, recipe, run, epoch), epoch * steps):
         x = augment(images, is_crop, side_px, recipe.augment, rng)
-        set_lr(learner.optimizer, lr_at(step / (steps * recipe.epochs), recipe))
         with mixed(run.device):
             logits = learner.seen_by_all(x)
         loss = F.cross_entropy(logits.float(), labels, learner.class_weights, label_smoothing=recipe.label_smoothing)
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.steps.clear()
         torch.autograd.backward(loss)
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(learner.model.parameters(), recipe.clip_norm)
-        learner.optimizer.step()
+        learner.steps.step(step / (steps * recipe.epochs))
         update_average(learner.average, learner.model, min(recipe.ema_decay, (1 + step) / (10 + step)))
         losses.append(loss.detach())
         hits.append((logits.detach().argmax(1) == labels).float().mean())
@@ -244,40 +244,6 @@ def start_weights(model: nn.Module, recipe: Recipe) -> nn.Module:
         if type(module).__name__ == "BasicBlock" and isinstance(last, nn.BatchNorm2d):
             nn.init.zeros_(last.weight)
     return model
-
-
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """No decay on normalisation layers and biases; the head may learn faster than the rest."""
-    head = {id(parameter) for parameter in head_of(model)[1].parameters()}
-    groups: list[dict[str, object]] = []
-    for in_head in (False, True):
-        for decays in (False, True):
-            chosen = [p for p in model.parameters() if (id(p) in head) == in_head and (p.ndim > 1) == decays]
-            factor = 1.0 if in_head else recipe.backbone_lr
-            groups.append(
-                {
-                    "params": chosen,
-                    "weight_decay": recipe.weight_decay * decays,
-                    "lr": recipe.peak_lr * factor,
-                    "factor": factor,
-                }
-            )
-    return groups
-
-
-def lr_at(share: float, recipe: Recipe) -> float:
-    """One cycle: straight up, then a half cosine to zero. The tutorial's: a tenth after every seven epochs."""
-    if recipe.tutorial:
-        return recipe.peak_lr * float(0.1 ** (share * recipe.epochs // 7))
-    if share < recipe.warmup_share:
-        return recipe.peak_lr * (share / recipe.warmup_share + 1e-3)
-    left = (1.0 - share) / (1.0 - recipe.warmup_share)
-    return recipe.peak_lr * 0.5 * (1.0 - float(np.cos(np.pi * left)))
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["factor"]
 
 
 def class_weights(pictures: Pictures, recipe: Recipe) -> Tensor:

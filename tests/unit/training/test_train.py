@@ -3,7 +3,6 @@
 import io
 import json
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from training.cache import open_cache
 from training.checkpoint import load_checkpoint
 from training.dataset import hold_out_blocks, read_tree
 from training.distributed import ALONE, World
+from training.optimizer import Steps
 from training.progress import ProgressLine
 from training.recipes import Stage, read_recipe
-from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit, lr_at, parameter_groups
+from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit
 
 
 @pytest.fixture
@@ -52,8 +52,9 @@ def test_it_learns_what_a_child_could(pictures: Pictures, recipe_of: RecipeWrite
     assert (run.folder / "train.log").read_text().count("\n") == 6
 
 
+@pytest.mark.parametrize("muon_lr", [None, 0.02])
 def test_a_resumed_run_equals_one_that_was_never_cut(
-    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path, muon_lr: float | None
 ) -> None:
     class Cut(Exception):
         pass
@@ -62,10 +63,15 @@ def test_a_resumed_run_equals_one_that_was_never_cut(
         if epoch == 2:
             raise Cut
 
-    whole = fit(make_run(recipe_of, tmp_path / "whole"), pictures, Plan())
+    def made(name: str) -> Run:
+        run = make_run(recipe_of, tmp_path / name)
+        run.recipe = run.recipe.model_copy(update={"muon_lr": muon_lr})
+        return run
+
+    whole = fit(made("whole"), pictures, Plan())
     with pytest.raises(Cut):
-        fit(make_run(recipe_of, tmp_path / "cut"), pictures, Plan(after_epoch=cut))
-    resumed = fit(make_run(recipe_of, tmp_path / "cut"), pictures, Plan(resume=True))
+        fit(made("cut"), pictures, Plan(after_epoch=cut))
+    resumed = fit(made("cut"), pictures, Plan(resume=True))
     assert torch.allclose(weights_of(whole), weights_of(resumed), atol=1e-5)
     assert not list((tmp_path / "cut").glob(".*"))
 
@@ -113,7 +119,7 @@ def test_resuming_from_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     model = build_resnet18(2)
     with pytest.raises(ModelError, match="checkpoint"):
-        load_checkpoint(path, model, build_resnet18(2), torch.optim.SGD(model.parameters(), lr=0.1))
+        load_checkpoint(path, model, build_resnet18(2), Steps(model, read_recipe("or-paper")))
 
 
 def test_every_picture_comes_once_an_epoch_and_extra_ones_by_share(pictures: Pictures, recipe_of: RecipeWriter) -> None:
@@ -141,39 +147,12 @@ def test_two_ranks_share_each_batch_without_overlap(
         assert sorted(map(bytes, together)) == sorted(map(bytes, whole))
 
 
-def test_the_rate_rises_once_and_ends_at_nothing(recipe_of: RecipeWriter) -> None:
-    recipe = read_recipe(recipe_of())
-    rates = [lr_at(share, recipe) for share in np.linspace(0, 1, 101)]
-    assert max(rates) == pytest.approx(recipe.peak_lr, rel=0.01)
-    assert int(np.argmax(rates)) == round(100 * recipe.warmup_share)
-    assert rates[-1] == pytest.approx(0, abs=1e-9)
-    assert all(a >= b for a, b in pairwise(rates[21:]))
-
-
-def test_normalisation_and_biases_do_not_decay_and_the_backbone_learns_slower(recipe_of: RecipeWriter) -> None:
-    model = build_resnet18(2)
-    groups = parameter_groups(model, read_recipe(recipe_of()))
-    of = {id(p): group for group in groups for p in group["params"]}  # type: ignore[attr-defined]
-    assert len(of) == len(list(model.parameters()))
-    assert of[id(model.get_parameter("bn1.weight"))]["weight_decay"] == 0
-    assert of[id(model.get_parameter("fc.bias"))]["weight_decay"] == 0
-    assert of[id(model.get_parameter("conv1.weight"))]["weight_decay"] == pytest.approx(5e-4)
-    assert of[id(model.get_parameter("fc.weight"))]["factor"] == 1
-    assert of[id(model.get_parameter("conv1.weight"))]["factor"] == pytest.approx(0.1)
-
-
 def test_the_smaller_class_weighs_more(pictures: Pictures, recipe_of: RecipeWriter) -> None:
     recipe = read_recipe(recipe_of())
     weights = class_weights(replace(pictures, extra=None), recipe)
     counts = np.bincount(pictures.train.labels)
     assert (weights.numpy() * counts).tolist() == pytest.approx([counts.sum() / 2] * 2)
     assert class_weights(pictures, recipe.model_copy(update={"balance_classes": False})).tolist() == [1, 1]
-
-
-def test_the_tutorial_s_rate_falls_in_steps() -> None:
-    recipe = read_recipe("or-paper")
-    rates = [lr_at((epoch + 0.5) / 15, recipe) / recipe.peak_lr for epoch in range(15)]
-    assert rates == pytest.approx([1.0] * 7 + [0.1] * 7 + [0.01])
 
 
 def test_of_a_frozen_network_only_head_and_statistics_move(
