@@ -8,7 +8,7 @@ from typing import Any
 
 from station.recognition.artifact import ArtifactInfo
 from training.page import percent, spread
-from training.record import command, computed_on
+from training.record import command, computed_on, wall
 
 WORST_BLOCKS = 4
 PROTOCOLS = {
@@ -52,7 +52,7 @@ def made_from(info: ArtifactInfo) -> str:
         f"`{command(facts)}`",
     ]
     where = facts.get("machine")
-    took = f"{facts['wall_s'] / 60:.1f} min" + (f" on {computed_on(where)}" if where else "")
+    took = wall(facts) + (f" on {computed_on(where)}" if where else "")
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     return "\n\n".join([*lines, f"Seed {facts['seed']}, {took}; {versions}."])
 

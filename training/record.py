@@ -36,6 +36,14 @@ def computed_on(at: dict[str, Any]) -> str:
     return ", ".join([at["device"], f"{at['threads']} threads", *([at["computes_in"]] if "computes_in" in at else [])])
 
 
+def wall(facts: dict[str, Any]) -> str:
+    """From the start to the last score; of a resumed run only what is certain."""
+    if facts.get("resumed"):
+        return f"over {max(facts['wall_s'], facts['epochs_s']) / 60:.1f} min (resumed)"
+    part = "" if "learned_s" in facts else " and judging"
+    return f"{facts['wall_s'] / 60:.1f} min{part}"
+
+
 def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -21,6 +21,7 @@ from training.cache import Cache, decode
 from training.card import held_of
 from training.grad_cam import grad_cam
 from training.page import page, percent, picture, spread, table
+from training.record import wall
 
 SHOWN = 24
 
@@ -67,7 +68,7 @@ def summary(scores: dict[str, Any], training: dict[str, Any]) -> str:
         f"bootstrap by blocks [{percent(blocks['low'])}, {percent(blocks['high'])}]; ECE {scores['ece']:.3f}.{chosen}</p>"
         + table(("accuracy on TEST", "pictures", "Wilson 95 %"), rows)
         + f"<p class=note>Seed {training['seed']}, {training['n_train']} pictures learnt from, "
-        f"{held_of(training)}, {training['wall_s']:.0f} s.</p>"
+        f"{held_of(training)}, {wall(training)}.</p>"
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.card import markdown_table
-from training.record import command, computed_on
+from training.record import command, computed_on, wall
 
 RECORDS = Path(__file__).parent / "records"
 SCORES = (  # of a run's test; curves and lists stay with the run
@@ -90,13 +90,6 @@ def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
         computed_on(at) if at else "not recorded",
         f"`{command(facts)}`",
     )
-
-
-def wall(facts: dict[str, Any]) -> str:
-    if facts.get("resumed"):
-        return f"over {max(facts['wall_s'], facts['epochs_s']) / 60:.1f} min (resumed)"
-    part = "" if "learned_s" in facts else " and judging"
-    return f"{facts['wall_s'] / 60:.1f} min{part}"
 
 
 def seeds(runs: list[dict[str, Any]]) -> list[str]:

@@ -178,10 +178,13 @@ def settled_recipe(job: TrainJob) -> Recipe:
     recipe = read_recipe(published.get(job.recipe, job.recipe))
     if job.framing is not None and job.framing not in PREPROCESSING:
         raise ConfigError(f"--framing {job.framing}: use {' or '.join(PREPROCESSING)}.")
+    if job.peak_lr is not None and job.peak_lr <= 0:
+        raise ConfigError(f"--peak-lr {job.peak_lr}: a rate is above zero; the recipe's is {recipe.peak_lr}.")
+    for name, value in (("peak-lr", job.peak_lr), ("epochs", job.epochs)):
+        if value is not None and recipe.kind == "frozen":
+            raise ConfigError(f"--{name} {value}: the head of {recipe.name} is solved, not learnt in steps.")
     changes = {key: value for key, value in asked_of(job).items() if key != "epochs" and value is not None}
     recipe = recipe.model_copy(update=changes)
-    if job.peak_lr is not None and recipe.kind == "frozen":
-        raise ConfigError(f"--peak-lr {job.peak_lr}: the head of {recipe.name} is solved, not learnt in steps.")
     if job.protocol == PAPER and job.holdout_share:
         raise ConfigError(f"--holdout-share {job.holdout_share}: the paper's protocol learns from all of TRAIN.")
     if job.protocol == PAPER:

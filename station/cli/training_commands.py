@@ -48,7 +48,7 @@ def train(
     batch: Annotated[
         int | None, typer.Option(min=2, help="Pictures a step, over all processes; default the recipe's")
     ] = None,
-    peak_lr: Annotated[float | None, typer.Option(min=1e-9, help="Highest learning rate; default the recipe's")] = None,
+    peak_lr: Annotated[float | None, typer.Option(help="Highest learning rate; default the recipe's")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and held-out blocks")] = 1,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT")] = False,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from training.record import command, processor
-from training.results import keep, main, table, wall
+from training.record import command, processor, wall
+from training.results import keep, main, table
 
 
 def result(seed: int, value: float, **facts: Any) -> dict[str, Any]:

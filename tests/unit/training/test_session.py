@@ -249,12 +249,12 @@ def test_other_networks_train_and_load(tree: Path, recipe_of: RecipeWriter, tmp_
     assert load_artifact(tmp_path / "run" / "model.safetensors").info.arch == arch
 
 
-@pytest.mark.parametrize("kind", ["scratch", "frozen"])
+@pytest.mark.parametrize(("kind", "epochs"), [("scratch", 1), ("frozen", None)])
 def test_central_squares_are_trained_on_judged_on_and_remembered(
-    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path, kind: str
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path, kind: str, epochs: int | None
 ) -> None:
     backbone = str(trained / "run" / "model.safetensors") if kind == "frozen" else None
-    result = train(job(tree, recipe_of(kind), tmp_path, epochs=1, backbone=backbone, framing="centre"))
+    result = train(job(tree, recipe_of(kind), tmp_path, epochs=epochs, backbone=backbone, framing="centre"))
     model = tmp_path / "run" / "model.safetensors"
     assert read_info(model).framing == "centre"
     report = evaluate(EvaluateJob(str(model), tree, duplicates=True, cache=tmp_path / "cache"))
@@ -269,6 +269,8 @@ def test_central_squares_are_trained_on_judged_on_and_remembered(
         pytest.param({"framing": "centre", "extra": (Path("crops"),)}, "cut their ends off", id="centre of belt crops"),
         pytest.param({"protocol": "paper", "holdout_share": 0.1}, "learns from all", id="paper, blocks held out"),
         pytest.param({"recipe": "ortl", "peak_lr": 0.1}, "solved", id="a rate for what has no steps"),
+        pytest.param({"recipe": "ortl", "epochs": 3}, "solved", id="epochs for what has no steps"),
+        pytest.param({"peak_lr": 0.0}, "above zero", id="a rate of nothing"),
         pytest.param({"protocol": "best"}, "honest or paper", id="protocol"),
         pytest.param({"recipe": "nonsense"}, "no recipe", id="recipe"),
         pytest.param({"backbone": "x.safetensors"}, "starts from nothing", id="backbone for scratch"),
