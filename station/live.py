@@ -98,8 +98,8 @@ class LiveRun:
         self.controller.close()
         raise ControllerError(_no_link(status, self._link_said))
 
-    def begin(self, loop: SortLoop, spotters: Mapping[str, FrameSpotter]) -> None:
-        """Everything is there: look, decide, and start the machine."""
+    def begin(self, loop: SortLoop, spotters: Mapping[str, FrameSpotter], start: bool = True) -> None:
+        """Everything is there: look, decide, and start the machine; without `start` it stands ready for a person's START."""
         self._loop = loop
         # All that was loaded so far is here to stay. The collector would look through it now and then, for 300 ms in which
         # no thread of ours runs: longer than a lease.
@@ -114,7 +114,8 @@ class LiveRun:
             worker.start()
         self.command(Command.RESET, "start of the run")
         self.wait_for(lambda: self.loop.machine.state is State.IDLE, 15.0)  # the first steps on a busy machine
-        self.command(Command.START, "start of the run")
+        if start:
+            self.command(Command.START, "start of the run")
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 

@@ -103,6 +103,11 @@ class SortLoop:
             unarmed_ns=self.machine.unarmed_ns(now_ns),
         )
 
+    @property
+    def lease_counter(self) -> int:
+        """How often it has turned."""
+        return self._lease_counter
+
     def enqueued(self, commands: Sequence[DivertCommand], at_ns: int) -> None:
         """The caller has handed the commands to the link."""
         self.ledger.enqueued(commands, at_ns)

@@ -38,6 +38,7 @@ from station.config import RELAY, StationConfig, changed
 from station.errors import ConfigError, ControllerError, StationError
 from station.live import LiveRun, WaitedController, status_line
 from station.machine import Command
+from station.outputs.systemd import Systemd
 from station.record.run_report import RunFacts
 from station.screen import Screen, ScreenSetup
 from station.terminated import noting_sigterm
@@ -58,6 +59,8 @@ class RunOptions:
     for_s: float | None = None
     out: Path | None = None
     screen: ScreenSetup = field(default_factory=ScreenSetup)
+    start: bool = True  # at once; otherwise a person starts it
+    service: Systemd = field(default_factory=lambda: Systemd({}))
 
 
 def run(options: RunOptions, say: Say) -> tuple[dict[str, Any], bool]:
@@ -197,12 +200,14 @@ def _run_on(
             _begin(options, config, live, brain, clock)
             screen.start()
             say(screen.url or screen.note or "no page (--http off)")
+            options.service.ready()
             status = _until_told(options, live, say)
             link = live.controller.status() if live.controller is not None else None
             for camera in cameras.values():
                 if isinstance(camera, RecordedCamera) and camera.shortfall is not None:
                     say(f"camera: {camera.shortfall}")
         finally:
+            options.service.stopping()
             live.finish()
             screen.close()
     except StationError:
@@ -226,7 +231,7 @@ def _begin(options: RunOptions, config: StationConfig, live: LiveRun, brain: Bra
     eyesight = build_eyesight(config, speed_from_picture=undescribed)
     goes_on = config.link.auto_rearm is True or live.controller is None  # observing: there is nothing to arm
     loop = build_loop(config, views_of(eyesight), brain.recogniser, clock, goes_on)
-    live.begin(loop, spotters_of(eyesight))
+    live.begin(loop, spotters_of(eyesight), options.start)
 
 
 def _until_told(options: RunOptions, live: LiveRun, say: Say) -> str:
@@ -241,7 +246,9 @@ def _until_told(options: RunOptions, live: LiveRun, say: Say) -> str:
 
         try:
             while not live.wait_for(over, SAY_EVERY_S) and live.crash is None:
-                say(status_line(live))
+                line = status_line(live)
+                say(line)
+                options.service.working(live.loop.lease_counter, line)
             if terminated():
                 return "stopped"
             if live.crash is None:

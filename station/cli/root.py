@@ -18,6 +18,7 @@ from station.cli import (
     ports_commands,
     replay_commands,
     run_commands,
+    service_commands,
     training_bench,
     training_commands,
 )
@@ -59,6 +60,7 @@ app.add_typer(calibrate_commands.app, name="calibrate")
 app.add_typer(ports_commands.ports, name="ports")
 app.add_typer(gates_commands.gates, name="gates")
 control_commands.register(app)
+app.add_typer(service_commands.service, name="service")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data, name="data")
 history_commands.register(app)

@@ -23,6 +23,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide and record, send nothing")] = False,
     display: Annotated[bool, typer.Option("--display", help="Show the overlay in a window")] = False,
     http: Annotated[str | None, typer.Option(help="Address of the page, or off")] = None,
+    wait_for_start: Annotated[
+        bool, typer.Option("--wait-for-start", help="Stand ready until a person starts (page, or `station start`)")
+    ] = False,
     for_: Annotated[str | None, typer.Option("--for", help="Stop after: 60s, 10m")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the raw record")] = None,
     record: Annotated[Path | None, typer.Option(help="Write the overlay as video into this folder")] = None,
@@ -30,6 +33,7 @@ def run(
 ) -> None:
     """Sort: look at the belt, classify every item, and send the diverts. Observes only when there is no configuration."""
     from station.config import config_home, find_config, load_config
+    from station.outputs.systemd import Systemd
     from station.run import RunOptions, known_sources
     from station.run import run as run_station
     from station.screen import ScreenSetup
@@ -50,6 +54,8 @@ def run(
             raise ConfigError(
                 "--camera virtual --dry-run: the simulated line moves simulated gates only. Leave --dry-run out."
             )
+        if wait_for_start:
+            raise ConfigError("--camera virtual --wait-for-start: a simulated line starts at once. Leave it out.")
         report = _on_virtual_line(path, len(sources), port, for_s, out, screen)
         interrupted = report["status"] == "interrupted"
     else:
@@ -58,7 +64,9 @@ def run(
         elif dry_run:
             say("dry run: NO DIVERTS SENT")
         loaded = load_config(path, environ) if path is not None else None
-        report, interrupted = run_station(RunOptions(sources, loaded, port, dry_run, for_s, out, screen), say)
+        report, interrupted = run_station(
+            RunOptions(sources, loaded, port, dry_run, for_s, out, screen, not wait_for_start, Systemd(environ)), say
+        )
     if as_json:
         data_json(report)
     else:

@@ -12,7 +12,7 @@ from station.clock import SystemClock
 from station.config import builtin_config
 from station.errors import ControllerError
 from station.live import LiveRun
-from station.machine import State
+from station.machine import Command, State
 from station.record.recorder import Recorder
 from station.simulation.stub import StubRecogniser
 
@@ -28,6 +28,22 @@ def test_the_collector_leaves_what_was_loaded_before_the_line_runs_alone_until_i
     finally:
         run.finish()
     assert gc.get_freeze_count() == 0
+
+
+def test_a_run_that_waits_for_a_person_stands_ready_and_starts_when_told() -> None:
+    clock = SystemClock()
+    run = LiveRun(clock, Books(Recorder([]), 0), None)
+    loop = build_loop(builtin_config("virtual"), {}, StubRecogniser((), seed=1), clock, auto_rearm=True)
+    run.begin(loop, {}, start=False)
+    try:
+        assert run.loop.machine.state is State.IDLE
+        turns = run.loop.lease_counter
+        assert run.wait_for(lambda: run.loop.lease_counter > turns + 3, 10.0)
+        assert run.loop.machine.state is State.IDLE
+        run.command(Command.START, "a person")
+        assert run.wait_for(lambda: run.loop.machine.state is not State.IDLE, 10.0)
+    finally:
+        run.finish()
 
 
 def test_a_port_that_another_station_holds_is_said_to_be_in_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,9 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             ["run", "--camera", "virtual", "--port", "/dev/ttyUSB0"], USAGE, "Use --port virtual", id="two worlds"
         ),
         pytest.param(
+            ["run", "--camera", "virtual", "--wait-for-start"], USAGE, "starts at once. Leave it out", id="waits"
+        ),
+        pytest.param(
             ["run", "--camera", "0", "--out", "a-file/x"], USAGE, "Name a folder that you may write", id="out"
         ),
         pytest.param(["demo", "--for", "x"], USAGE, "Give for example 20s, 10m or 1h", id="no duration"),
