@@ -121,6 +121,9 @@ KINDS = (
               on_delay_s=10.0, off_delay_s=10.0),
     AlarmKind("page_down", Priority.NOTICE, "The page's process has ended",
               "It starts again by itself and sorting goes on. If this repeats: `station support-bundle`, call maintenance."),
+    AlarmKind("broker_away", Priority.NOTICE, "The MQTT broker cannot be told",
+              "Sorting goes on; whoever listens there hears nothing. Check [mqtt] in the configuration, network, broker.",
+              on_delay_s=10.0),
 )
 # fmt: on
 

@@ -194,6 +194,25 @@ class PanelConfig(Section):
     allowed_hosts: tuple[str, ...] = ()  # host names people type to reach the page, besides IP addresses and localhost
 
 
+class MqttConfig(Section):
+    """Where the station tells how it does; it takes no commands there."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=1883, ge=1, le=65_535)
+    tls: bool = False  # checked against the system's certificates
+    user: str | None = None
+    password_file: str | None = None
+    topic: str = Field(default="station", pattern=r"^[^+#/\s][^+#\s]*[^+#/\s]$|^[^+#/\s]$")  # before /NAME/state
+    every_s: float = Field(default=5, ge=1, le=3600)
+    discovery: str | None = Field(default=None, pattern=r"^[^+#/\s][^+#\s]*$")  # Home Assistant's prefix; absent: none
+
+    @model_validator(mode="after")
+    def _whose_password(self) -> "MqttConfig":
+        if self.password_file is not None and self.user is None:
+            raise ValueError("password_file without user: say whose password it is")
+        return self
+
+
 class RecordConfig(Section):
     directory: str = "station-runs"
     keep_days: float = Field(default=30, gt=0, le=3650)
@@ -248,6 +267,7 @@ class StationConfig(Section):
     cost: CostConfig = CostConfig()
     panel: PanelConfig = PanelConfig()
     record: RecordConfig = RecordConfig()
+    mqtt: MqttConfig | None = None
     virtual: VirtualLineConfig = VirtualLineConfig()
 
     @property

@@ -43,6 +43,7 @@ class Condition(Enum):
     HISTORY_AWAY = "history_away"
     DISK_NEARLY_FULL = "disk_nearly_full"
     PAGE_DOWN = "page_down"
+    BROKER_AWAY = "broker_away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Reading:
     jammed: tuple[int, ...] = ()  # items that stand still on the moving belt
     full_bins: tuple[str, ...] = ()  # each with its figures
     page_restarts: int = 0  # of the page's process, so far
+    broker_trouble: str = ""  # why the MQTT broker hears nothing; empty when it does, or when none is configured
     outcomes: Mapping[tuple[OutcomeKind, OutcomeReason], int] = field(default_factory=dict)
     decisions: int = 0
     unsure: int = 0  # of the decisions: sent to the fallback bin for want of confidence
@@ -250,6 +252,8 @@ class Health:
         restarts = now.page_restarts - self._before(now, ITEM_WINDOW_NS).page_restarts
         if restarts > 0:
             yield Condition.PAGE_DOWN, f"started again {restarts} times in the last minute"
+        if now.broker_trouble:
+            yield Condition.BROKER_AWAY, now.broker_trouble
 
     def _count(self, now: Reading, kind: OutcomeKind, reasons: tuple[OutcomeReason, ...]) -> int:
         """New outcomes of this kind within the last minute."""

@@ -5,6 +5,7 @@ May fall behind, may drop, never holds up the loop. Knows viewers and the Snapsh
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firmware_bridge.messages import LinkState, LinkStatus
 from station.config import StationConfig
@@ -21,6 +22,9 @@ from station.panel.window import OverlayWindow
 from station.record.run_report import percentile
 from station.watch import Watch
 from station.worker import Worker
+
+if TYPE_CHECKING:
+    from station.outputs.mqtt import MqttOutput
 
 MS = 1_000_000
 FPS_SMOOTHING = 0.9
@@ -57,6 +61,20 @@ class _Viewers:
     window: OverlayWindow | None = None
     filming: Filming | None = None
     panel: PanelProcess | None = None
+    broker: "MqttOutput | None" = None
+
+
+def _broker(config: StationConfig) -> "MqttOutput | None":
+    """Connecting, if one is configured. Raises ConfigError."""
+    if config.mqtt is None:
+        return None
+    try:
+        from station.outputs.mqtt import MqttOutput
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"[mqtt]: {error}. It needs paho-mqtt: pip install 'station[mqtt]'") from None
+    broker = MqttOutput(config.mqtt, config.name)
+    broker.start()
+    return broker
 
 
 class Screen:
@@ -82,6 +100,7 @@ class Screen:
             fps = {camera.id: camera.fps for camera in self._config.cameras}
             self._viewers.filming = Filming(self._setup.record, fps)
         self._start_panel()
+        self._viewers.broker = _broker(self._config)
         self._workers = [Worker("screen", self._step, self._run.note_crash)]  # alarms are kept also when nobody looks
         if self._viewers.filming is not None:
             self._workers.append(Worker("filming", self._viewers.filming.step, self._run.note_crash))
@@ -114,12 +133,16 @@ class Screen:
             self._viewers.window.close()
         if self._viewers.panel is not None:
             self._viewers.panel.close()
+        if self._viewers.broker is not None:
+            self._viewers.broker.close()
         return self._viewers.filming.close() if self._viewers.filming is not None else []
 
     def _step(self) -> None:
         """Show the newest scene; without one, tell the page five times a second that the station lives."""
         self._obey_page()
-        self._watch.step(self._viewers.panel.restarts if self._viewers.panel is not None else 0)
+        panel, broker = self._viewers.panel, self._viewers.broker
+        self._watch.step(panel.restarts if panel is not None else 0, broker.trouble if broker is not None else "")
+        self._tell_broker()
         scene = self._run.scene.peek()
         if scene is None or scene is self._last:
             self._publish({})
@@ -145,6 +168,12 @@ class Screen:
             snapshot = self._last_snapshot = self._refreshed(snapshot, now_ns)
         facts = self._page_facts()
         panel.publish(lambda: page_values(snapshot, facts), frames)
+
+    def _tell_broker(self) -> None:
+        broker, snapshot, clock = self._viewers.broker, self._last_snapshot, self._run.clock
+        if broker is not None and snapshot is not None and broker.due(clock.now_ns()):
+            now_ns = clock.now_ns()
+            broker.tell(page_values(self._refreshed(snapshot, now_ns), self._page_facts()), now_ns, clock.utc_ns())
 
     def _refreshed(self, snapshot: Snapshot, now_ns: int) -> Snapshot:
         """No new frame: the state and the link as they are now, the cameras as long silent as they are."""

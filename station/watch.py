@@ -48,14 +48,15 @@ class Watch:
     def listed(self) -> tuple[AlarmView, ...]:
         return self._book.listed()
 
-    def step(self, page_restarts: int = 0) -> None:
+    def step(self, page_restarts: int = 0, broker_trouble: str = "") -> None:
         """Called often; looks every 250 ms. `page_restarts`: of the page's process, so far."""
         now_ns = self._run.clock.now_ns()
         if now_ns < self._due_ns:
             return
         self._due_ns = now_ns + EVERY_NS
         self._bins.update(self._run.books.landed)
-        conditions = self._health.read(replace(self._reading(now_ns), page_restarts=page_restarts))
+        reading = replace(self._reading(now_ns), page_restarts=page_restarts, broker_trouble=broker_trouble)
+        conditions = self._health.read(reading)
         words = {condition.value: text for condition, text in conditions.items()}
         for change in self._book.update(words, now_ns):
             self._tell(change.what, change.alarm_id, change.words)

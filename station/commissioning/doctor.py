@@ -10,6 +10,7 @@ from pathlib import Path
 
 from firmware_bridge.serial_port import PortSettings, SerialTransport
 from station.clock import Clock
+from station.commissioning.broker_check import broker_findings
 from station.commissioning.config_checks import config_findings, read_config
 from station.commissioning.findings import Finding, Verdict, failed, passed, warned
 from station.commissioning.host_checks import (
@@ -62,6 +63,7 @@ def examine(asked: Examination) -> Iterator[Finding]:
         yield disk_space(directory, config.record.keep_gib)
         yield history(directory)
         yield page_address(config.panel.http)
+        yield from broker_findings(config.mqtt, asked.clock)
 
 
 def _with_opencv(asked: Examination, config: StationConfig | None, torch_is_well: bool) -> Iterator[Finding]:

@@ -80,13 +80,14 @@ class Station:
         self.run = FakeRun()
         self.watch = Watch(CONFIG, self.run)  # type: ignore[arg-type]
         self.page_restarts = 0
+        self.broker_trouble = ""
 
     def go(self, seconds: float) -> list[str]:
         """The names in the list after so much time."""
         for _ in range(round(seconds * 4)):
             self.run.clock.advance_ms(250)
             self.run.loop.jammed = self.run.jammed
-            self.watch.step(self.page_restarts)
+            self.watch.step(self.page_restarts, self.broker_trouble)
         return [view.kind.alarm_id for view in self.watch.listed()]
 
     def alarms_told(self) -> list[tuple[str, Any]]:
@@ -172,6 +173,17 @@ def test_a_page_that_dies_again_and_again_is_told_and_one_death_is_forgotten_aft
     assert station.go(1) == ["page_down"]
     station.watch.obey({"command": "acknowledge", "alarm": "page_down"})
     assert station.go(70) == []
+
+
+def test_a_broker_that_cannot_be_told_is_an_alarm_after_ten_seconds_until_it_can() -> None:
+    station = Station()
+    station.broker_trouble = "broker:1883 does not answer"
+    assert station.go(9) == []
+    assert station.go(2) == ["broker_away"]
+    assert station.watch.listed()[0].words == "The MQTT broker cannot be told: broker:1883 does not answer"
+    station.broker_trouble = ""
+    station.watch.obey({"command": "acknowledge", "alarm": "broker_away"})
+    assert station.go(4) == []
 
 
 BELT = configured_map(CONFIG.cameras[0], 1280, 800, CONFIG.belt.width_mm)
