@@ -1,5 +1,6 @@
 """A configuration on a bad day: each mistake gives one line that names file, key, value and range."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,43 @@ def test_the_template_decides_auto_rearm_and_never_for_the_plant_to_rearm_by_its
 def test_a_decision_left_out_is_named(key: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         parse_config(template_without(key), "plant.toml", {})
+
+
+def commented_section(name: str) -> str:
+    """What the template shows of a section that is off, as it stands when a person takes the # away."""
+    lines = iter(builtin_text("station").splitlines())
+    shown = [next(line for line in lines if line.startswith(f"# [{name}]"))]
+    for line in lines:
+        if not line.startswith("# "):
+            break
+        shown.append(line)
+    return "\n".join(line.removeprefix("# ") for line in shown) + "\n"
+
+
+def test_the_template_s_example_of_a_broker_is_valid() -> None:
+    mqtt = parse_config(builtin_text("station") + commented_section("mqtt"), "plant.toml", {}).mqtt
+    assert mqtt is not None
+    assert (mqtt.host, mqtt.port, mqtt.user, mqtt.discovery) == (
+        "broker.plant.example",
+        1883,
+        "station",
+        "homeassistant",
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ('password_file = "p"', "say whose password it is"),
+        ('topic = "a/#"', "mqtt.topic = 'a/#'"),
+        ('topic = "/a"', "mqtt.topic = '/a'"),
+        ("every_s = 0.1", "mqtt.every_s = 0.1"),
+    ],
+)
+def test_a_broker_s_settings_are_bounded(section: str, words: str) -> None:
+    text = builtin_text("station") + f'\n[mqtt]\nhost = "broker"\n{section}\n'
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_config(text, "plant.toml", {})
 
 
 @pytest.mark.parametrize(

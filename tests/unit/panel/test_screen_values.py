@@ -1,5 +1,6 @@
 """What the screen makes of a scene: boxes of this very frame only, a speed only while it is known, events, commands, badges."""
 
+import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from firmware_bridge.messages import LinkState
 from station.books import Books
 from station.clock import ManualClock
-from station.config import builtin_config
+from station.config import builtin_config, changed
 from station.datatypes import BoxPx, Detection, Frame, OrientedBox, OutcomeKind, Track
+from station.errors import ConfigError
 from station.events import EventKind
 from station.live import LiveRun, Scene
 from station.machine import NEXT, Command, Machine, State
@@ -164,3 +166,38 @@ def test_a_wish_that_lay_about_is_void_and_that_is_written_down(age_ms: int, don
     shown._obey_page()
     assert run._commands.take_all() == ([(Command.START, "10.0.0.7")] if done else [])
     assert ("too late" in str(run.books.happened[-1].detail)) is not done
+
+
+class BrokerDouble:
+    """The MQTT output as the screen sees it."""
+
+    def __init__(self, due: bool) -> None:
+        self._due = due
+        self.told: list[dict[str, Any]] = []
+
+    def due(self, now_ns: int) -> bool:
+        return self._due
+
+    def tell(self, state: dict[str, Any], now_ns: int, utc_ns: int) -> None:
+        self.told.append(state)
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_a_broker_is_told_the_state_as_it_is_now_also_without_a_page(due: bool) -> None:
+    shown, run = screen(Controller(LinkState.ARMED))
+    broker: Any = BrokerDouble(due)
+    shown._viewers.broker = broker
+    shown._tell_broker()
+    assert broker.told == []  # nothing has been seen yet
+    shown._last_snapshot = shown.snapshot(scene())
+    run.loop.machine.state = State.HELD
+    shown._tell_broker()
+    assert [state["machine"]["state"] for state in broker.told] == (["Held"] if due else [])
+
+
+def test_a_broker_without_its_library_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "station.outputs.mqtt", raising=False)
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    config = changed(builtin_config("virtual"), mqtt={"host": "broker"})
+    with pytest.raises(ConfigError, match=r"pip install 'station\[mqtt\]'"):
+        Screen(config, screen()[1], ScreenSetup(http="off")).start()
