@@ -3,44 +3,81 @@
 SGD with momentum everywhere, unless the recipe has a `muon_lr`: then Muon moves the convolutions.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from station.recognition.model import head_of
+from station.recognition.processor import device_has_bf16
 from training.recipes import Recipe
+
+# Newton and Schulz's round, five times, as Keller Jordan chose it: singular values end between 0.7 and 1.2, which is enough.
+A, B, C, ROUNDS = 3.4445, -4.7750, 2.0315, 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Each step turns a kernel by as much in every direction: https://kellerjordan.github.io/posts/muon/
+
+    As torch.optim.Muon, for which kernels are no matrices and bf16 is the only format: without instructions for it a step
+    of a ResNet-18 takes minutes, not a fifth of a second.
+    """
+
+    def __init__(self, kernels: Iterable[Tensor], peak: float, decay: float, momentum: float) -> None:
+        """`kernels`: (out, in, height, width)."""
+        super().__init__(kernels, {"lr": peak, "peak": peak, "decay": decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for kernel in group["params"]:
+                if kernel.grad is not None:
+                    self._move(kernel, group)
+
+    def _move(self, kernel: Tensor, group: dict[str, Any]) -> None:
+        gradient, momentum = kernel.grad, group["momentum"]
+        assert gradient is not None
+        mean = self.state[kernel].setdefault("momentum_buffer", torch.zeros_like(gradient))
+        mean.lerp_(gradient, 1.0 - momentum)
+        ahead = gradient.lerp(mean, momentum).flatten(1)
+        rows, columns = ahead.shape
+        kernel.mul_(1.0 - group["lr"] * group["decay"])
+        kernel.sub_(orthogonal(ahead).view_as(kernel), alpha=group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Nearly the nearest matrix with orthonormal rows (or columns), float32."""
+    x = matrix.to(torch.bfloat16 if device_has_bf16(matrix.device) else torch.float32)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(ROUNDS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+    return (x.T if tall else x).float()
 
 
 class Steps:
-    """Moves a network's parameters. Make it after the network stands on its device: Muon's matrices are its memory."""
+    """Moves a network's parameters."""
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._kernels = kernels_as_matrices(model) if recipe.muon_lr is not None else []
-        by_muon = frozenset(id(kernel) for kernel, _ in self._kernels)
+        kernels = convolutions(model) if recipe.muon_lr is not None else []
+        groups = parameter_groups(model, recipe, without=frozenset(map(id, kernels)))
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.SGD(
-                parameter_groups(model, recipe, without=by_muon),
-                momentum=recipe.momentum,
-                nesterov=not recipe.tutorial,
-            )
+            torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=not recipe.tutorial)
         ]
         if recipe.muon_lr is not None:
-            matrices = {"params": [matrix for _, matrix in self._kernels], "peak": recipe.muon_lr}
-            self.optimizers.append(
-                torch.optim.Muon([matrices], recipe.muon_lr, weight_decay=recipe.muon_decay, momentum=recipe.momentum)
-            )
+            self.optimizers.append(Muon(kernels, recipe.muon_lr, recipe.muon_decay, recipe.momentum))
 
     def clear(self) -> None:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        for kernel, _ in self._kernels:
-            kernel.grad = None
 
     def step(self, share: float) -> None:
         """`share`: how much of the run lies behind."""
-        for kernel, matrix in self._kernels:
-            matrix.grad = None if kernel.grad is None else as_matrix(kernel.grad)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * of_peak(share, self._recipe)
@@ -75,19 +112,6 @@ def parameter_groups(
     return groups
 
 
-def kernels_as_matrices(model: nn.Module) -> list[tuple[Tensor, nn.Parameter]]:
-    """(kernel, the same memory as a matrix (out, height * width * in)) of every convolution that learns.
-
-    torch.optim.Muon takes matrices only. Channels-last kernels are laid out as such already.
-    """
-    pairs = []
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
-            matrix = nn.Parameter(as_matrix(module.weight.data))
-            assert matrix.data_ptr() == module.weight.data_ptr(), "convolutions must be channels-last"
-            pairs.append((module.weight, matrix))
-    return pairs
-
-
-def as_matrix(kernel: Tensor) -> Tensor:
-    return kernel.permute(0, 2, 3, 1).reshape(len(kernel), -1)
+def convolutions(model: nn.Module) -> list[Tensor]:
+    """The kernels of every convolution that learns."""
+    return [one.weight for one in model.modules() if isinstance(one, nn.Conv2d) and one.weight.requires_grad]

@@ -1,6 +1,7 @@
 """How far each weight moves: the rate over a run, groups, and what Muon does to a convolution."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from station.recognition.model import build_resnet18
 from tests.unit.training.conftest import RecipeWriter
-from training.optimizer import Steps, as_matrix, of_peak, parameter_groups
+from training.optimizer import Muon, Steps, of_peak, orthogonal, parameter_groups
 from training.recipes import Recipe, read_recipe
 
 
@@ -58,9 +59,8 @@ def test_each_parameter_is_moved_by_one_rule(recipe: Recipe) -> None:
     model = network()
     steps = Steps(model, recipe.model_copy(update={"muon_lr": 0.02}))
     sgd, muon = ([p for group in rule.param_groups for p in group["params"]] for rule in steps.optimizers)
-    places = sorted(parameter.data_ptr() for parameter in (*sgd, *muon))
-    assert places == sorted(parameter.data_ptr() for parameter in model.parameters())
-    assert {parameter.ndim for parameter in muon} == {2}
+    assert sorted(map(id, (*sgd, *muon))) == sorted(map(id, model.parameters()))
+    assert {parameter.ndim for parameter in muon} == {4}
 
 
 def test_muon_turns_a_kernel_by_as_much_in_every_direction(recipe: Recipe) -> None:
@@ -70,7 +70,7 @@ def test_muon_turns_a_kernel_by_as_much_in_every_direction(recipe: Recipe) -> No
     steps = Steps(with_gradients(model), recipe)
     steps.step(recipe.warmup_share)
     for name in ("layer1.0.conv1.weight", "layer2.0.conv1.weight"):
-        moved = as_matrix(before[name] - model.get_parameter(name).detach())
+        moved = (before[name] - model.get_parameter(name).detach()).flatten(1)
         lengths = torch.linalg.svdvals(moved) / peak
         # Newton and Schulz's five rounds leave them between 0.7 and 1.2: by design, as torch says.
         assert float(lengths.min()) > 0.6
@@ -89,3 +89,39 @@ def test_cleared_gradients_move_nothing(recipe: Recipe) -> None:
 
 def test_sgd_alone_moves_everything_unless_the_recipe_asks_for_muon(recipe: Recipe) -> None:
     assert [type(rule).__name__ for rule in Steps(network(), recipe).optimizers] == ["SGD"]
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (12, 8)], ids=["wide", "tall"])
+def test_it_moves_as_torch_s_own_muon_moves_matrices(shape: tuple[int, int]) -> None:
+    rng = torch.Generator().manual_seed(5)
+    start = torch.randn(shape, generator=rng)
+    theirs, ours = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone()[:, :, None, None])
+    rules = (
+        torch.optim.Muon([theirs], 0.1, weight_decay=0.3, momentum=0.9),
+        Muon([ours], peak=0.1, decay=0.3, momentum=0.9),
+    )
+    for _ in range(3):
+        theirs.grad = torch.randn(shape, generator=rng)
+        ours.grad = theirs.grad.clone()[:, :, None, None]
+        for rule in rules:
+            rule.step()
+    # Two formats of 8 and 24 bits where there are no instructions for the shorter one.
+    assert torch.allclose(theirs, ours[:, :, 0, 0], atol=0.02)
+    assert not torch.allclose(theirs, start, atol=0.2)
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_it_computes_in_bf16_only_where_the_hardware_does(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
+    formats = list[torch.dtype]()
+
+    def counted(*matrices: torch.Tensor, **how: float) -> Any:
+        formats.append(matrices[0].dtype)
+        return addmm(*matrices, **how)
+
+    addmm: Any = torch.addmm
+    monkeypatch.setattr("training.optimizer.device_has_bf16", lambda device: has_bf16)
+    monkeypatch.setattr(torch, "addmm", counted)
+    turned = orthogonal(torch.randn(6, 20, generator=torch.Generator().manual_seed(1)))
+    assert set(formats) == {torch.bfloat16 if has_bf16 else torch.float32}
+    assert turned.dtype == torch.float32
+    assert float((turned @ turned.T - torch.eye(6)).abs().max()) < 0.6
