@@ -171,8 +171,8 @@ class Screen:
 
     def _tell_broker(self) -> None:
         broker, snapshot, clock = self._viewers.broker, self._last_snapshot, self._run.clock
-        if broker is not None and snapshot is not None and broker.due(clock.now_ns()):
-            now_ns = clock.now_ns()
+        now_ns = clock.now_ns()
+        if broker is not None and snapshot is not None and broker.due(now_ns):
             broker.tell(page_values(self._refreshed(snapshot, now_ns), self._page_facts()), now_ns, clock.utc_ns())
 
     def _refreshed(self, snapshot: Snapshot, now_ns: int) -> Snapshot:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from station.errors import ModelError
-from training.optimizer import Steps
+from training.optimizer import Optimizers
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(path: Path, model: nn.Module, average: nn.Module, steps: Steps, done: Progress) -> None:
+def save_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers, done: Progress) -> None:
     tensors: dict[str, Tensor] = {}
     tensors.update({f"model.{name}": tensor for name, tensor in model.state_dict().items()})
     tensors.update({f"average.{name}": tensor for name, tensor in average.state_dict().items()})
-    for at, optimizer in enumerate(steps.optimizers):
+    for at, optimizer in enumerate(optimizers.parts):
         for number, state in optimizer.state_dict()["state"].items():
             if state.get("momentum_buffer") is not None:
                 tensors[f"momentum.{at}.{number}"] = state["momentum_buffer"]
@@ -32,7 +32,7 @@ def save_checkpoint(path: Path, model: nn.Module, average: nn.Module, steps: Ste
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, steps: Steps) -> Progress:
+def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers) -> Progress:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -41,7 +41,7 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, steps: Ste
         average.load_state_dict(_part(tensors, "average."))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(f"{path}: not a checkpoint of this run ({error}).") from None
-    for at, optimizer in enumerate(steps.optimizers):
+    for at, optimizer in enumerate(optimizers.parts):
         state = optimizer.state_dict()
         momentum = _part(tensors, f"momentum.{at}.")
         state["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momentum.items()}

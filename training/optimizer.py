@@ -38,7 +38,10 @@ class Muon(torch.optim.Optimizer):
     def _move(self, kernel: Tensor, group: dict[str, Any]) -> None:
         gradient, momentum = kernel.grad, group["momentum"]
         assert gradient is not None
-        mean = self.state[kernel].setdefault("momentum_buffer", torch.zeros_like(gradient))
+        state = self.state[kernel]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        mean = state["momentum_buffer"]
         mean.lerp_(gradient, 1.0 - momentum)
         ahead = gradient.lerp(mean, momentum).flatten(1)
         rows, columns = ahead.shape
@@ -58,26 +61,26 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return (x.T if tall else x).float()
 
 
-class Steps:
+class Optimizers:
     """Moves a network's parameters."""
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         self._recipe = recipe
         kernels = convolutions(model) if recipe.muon_lr is not None else []
         groups = parameter_groups(model, recipe, without=frozenset(map(id, kernels)))
-        self.optimizers: list[torch.optim.Optimizer] = [
+        self.parts: list[torch.optim.Optimizer] = [
             torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=not recipe.tutorial)
         ]
         if recipe.muon_lr is not None:
-            self.optimizers.append(Muon(kernels, recipe.muon_lr, recipe.muon_decay, recipe.momentum))
+            self.parts.append(Muon(kernels, recipe.muon_lr, recipe.muon_decay, recipe.momentum))
 
     def clear(self) -> None:
-        for optimizer in self.optimizers:
+        for optimizer in self.parts:
             optimizer.zero_grad(set_to_none=True)
 
     def step(self, share: float) -> None:
         """`share`: how much of the run lies behind."""
-        for optimizer in self.optimizers:
+        for optimizer in self.parts:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * of_peak(share, self._recipe)
             optimizer.step()

@@ -22,7 +22,7 @@ from training.augment import augment, to_input
 from training.cache import Cache
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from training.distributed import ALONE, World
-from training.optimizer import Steps
+from training.optimizer import Optimizers
 from training.precision import mixed
 from training.progress import ProgressLine
 from training.recipes import Recipe
@@ -73,12 +73,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Learner:
-    """What changes while it learns: the network (behind `seen_by_all` over several processes), its average, the steps."""
+    """What changes while it learns: the network (behind `seen_by_all` over several processes), its average, what moves it."""
 
     model: nn.Module
     average: nn.Module
     seen_by_all: nn.Module
-    steps: Steps
+    optimizers: Optimizers
     class_weights: Tensor
 
 
@@ -87,7 +87,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     recipe, learner = run.recipe, learner_of(run, pictures, plan)
     done = Progress()
     if plan.resume and run.checkpoint.exists():
-        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.steps)
+        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizers)
         run.epochs_s = done.seconds
     steps = steps_per_epoch(pictures, recipe, run.seed)
     line = ProgressLine(recipe.name, steps * recipe.work_px2(recipe.epochs), done=steps * recipe.work_px2(done.epochs))
@@ -99,7 +99,7 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         run.epochs_s = done.seconds
         if not run.world.leads:
             continue
-        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.steps, done)
+        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizers, done)
         run.log(
             {"epoch": epoch + 1, "side_px": recipe.stage_of(epoch).side_px, "loss": loss, "seconds": seconds}
             | {"train_accuracy": accuracy, "images_per_s": steps * recipe.batch / seconds}
@@ -121,7 +121,7 @@ def learner_of(run: Run, pictures: Pictures, plan: Plan) -> Learner:
         model,
         copy.deepcopy(model).eval(),
         run.world.wrapped(model),
-        Steps(model, recipe),
+        Optimizers(model, recipe),
         class_weights(pictures, recipe).to(run.device),
     )
 
@@ -137,11 +137,11 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
         with mixed(run.device):
             logits = learner.seen_by_all(x)
         loss = F.cross_entropy(logits.float(), labels, learner.class_weights, label_smoothing=recipe.label_smoothing)
-        learner.steps.clear()
+        learner.optimizers.clear()
         torch.autograd.backward(loss)
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(learner.model.parameters(), recipe.clip_norm)
-        learner.steps.step(step / (steps * recipe.epochs))
+        learner.optimizers.step(step / (steps * recipe.epochs))
         update_average(learner.average, learner.model, min(recipe.ema_decay, (1 + step) / (10 + step)))
         losses.append(loss.detach())
         hits.append((logits.detach().argmax(1) == labels).float().mean())

@@ -1,7 +1,6 @@
 """`station service install|status|logs`: the station under systemd."""
 
 import getpass
-import os
 import shutil
 import subprocess
 import sys
@@ -33,16 +32,17 @@ def install(
     sources = known_sources(camera or [])
     if "virtual" in sources:
         raise ConfigError("--camera virtual: a simulated line is nothing to keep running. Name the plant's camera.")
-    path = find_config(config, config_home())
+    environ = config_home()
+    path = find_config(config, environ)
     if path is None:
         raise ConfigError("a service needs a configuration: `station config init` writes one to start from.")
-    starts_itself = load_config(path, config_home()).link.auto_rearm is True
+    starts_itself = load_config(path, environ).link.auto_rearm is True
     text = unit_text(
         Service(
             python=Path(sys.executable),
             config=path.resolve(),
             sources=sources,
-            user=user or os.environ.get("SUDO_USER") or getpass.getuser(),
+            user=user or environ.get("SUDO_USER") or getpass.getuser(),
             directory=Path.cwd(),
             starts_itself=starts_itself,
         )

@@ -27,7 +27,7 @@ ONLINE, OFFLINE = "online", "offline"
 KEEPALIVE_S = 30
 RETRY_S = (1, 30)  # first and longest wait between attempts
 
-# What Home Assistant is told of each value: (name, template below value_json, unit, device class, further keys).
+# What Home Assistant is told of each value: (name, template below value_json, unit, further keys).
 SENSORS: tuple[tuple[str, str, str | None, dict[str, str]], ...] = (
     ("State", "state", None, {}),
     ("Ejected", "items.ejected", None, {"state_class": "total_increasing"}),

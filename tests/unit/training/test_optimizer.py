@@ -9,7 +9,7 @@ import torch
 
 from station.recognition.model import build_resnet18
 from tests.unit.training.conftest import RecipeWriter
-from training.optimizer import Muon, Steps, of_peak, orthogonal, parameter_groups
+from training.optimizer import Muon, Optimizers, of_peak, orthogonal, parameter_groups
 from training.recipes import Recipe, read_recipe
 
 
@@ -57,8 +57,8 @@ def test_normalisation_and_biases_do_not_decay_and_the_backbone_learns_slower(re
 
 def test_each_parameter_is_moved_by_one_rule(recipe: Recipe) -> None:
     model = network()
-    steps = Steps(model, recipe.model_copy(update={"muon_lr": 0.02}))
-    sgd, muon = ([p for group in rule.param_groups for p in group["params"]] for rule in steps.optimizers)
+    steps = Optimizers(model, recipe.model_copy(update={"muon_lr": 0.02}))
+    sgd, muon = ([p for group in rule.param_groups for p in group["params"]] for rule in steps.parts)
     assert sorted(map(id, (*sgd, *muon))) == sorted(map(id, model.parameters()))
     assert {parameter.ndim for parameter in muon} == {4}
 
@@ -67,7 +67,7 @@ def test_muon_turns_a_kernel_by_as_much_in_every_direction(recipe: Recipe) -> No
     model, peak = network(), 0.02
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     recipe = recipe.model_copy(update={"muon_lr": peak, "muon_decay": 0.0})
-    steps = Steps(with_gradients(model), recipe)
+    steps = Optimizers(with_gradients(model), recipe)
     steps.step(recipe.warmup_share)
     for name in ("layer1.0.conv1.weight", "layer2.0.conv1.weight"):
         moved = (before[name] - model.get_parameter(name).detach()).flatten(1)
@@ -80,7 +80,7 @@ def test_muon_turns_a_kernel_by_as_much_in_every_direction(recipe: Recipe) -> No
 
 def test_cleared_gradients_move_nothing(recipe: Recipe) -> None:
     model = network()
-    steps = Steps(with_gradients(model), recipe.model_copy(update={"muon_lr": 0.02}))
+    steps = Optimizers(with_gradients(model), recipe.model_copy(update={"muon_lr": 0.02}))
     steps.clear()
     before = [parameter.detach().clone() for parameter in model.parameters()]
     steps.step(0.5)
@@ -88,7 +88,7 @@ def test_cleared_gradients_move_nothing(recipe: Recipe) -> None:
 
 
 def test_sgd_alone_moves_everything_unless_the_recipe_asks_for_muon(recipe: Recipe) -> None:
-    assert [type(rule).__name__ for rule in Steps(network(), recipe).optimizers] == ["SGD"]
+    assert [type(rule).__name__ for rule in Optimizers(network(), recipe).parts] == ["SGD"]
 
 
 @pytest.mark.parametrize("shape", [(8, 12), (12, 8)], ids=["wide", "tall"])

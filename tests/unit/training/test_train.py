@@ -17,7 +17,7 @@ from training.cache import open_cache
 from training.checkpoint import load_checkpoint
 from training.dataset import hold_out_blocks, read_tree
 from training.distributed import ALONE, World
-from training.optimizer import Steps
+from training.optimizer import Optimizers
 from training.progress import ProgressLine
 from training.recipes import Stage, read_recipe
 from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit
@@ -119,7 +119,7 @@ def test_resuming_from_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     model = build_resnet18(2)
     with pytest.raises(ModelError, match="checkpoint"):
-        load_checkpoint(path, model, build_resnet18(2), Steps(model, read_recipe("or-paper")))
+        load_checkpoint(path, model, build_resnet18(2), Optimizers(model, read_recipe("or-paper")))
 
 
 def test_every_picture_comes_once_an_epoch_and_extra_ones_by_share(pictures: Pictures, recipe_of: RecipeWriter) -> None:
