@@ -41,12 +41,31 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers
         average.load_state_dict(_part(tensors, "average."))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(f"{path}: not a checkpoint of this run ({error}).") from None
+    kept, wanted = {name for name in tensors if name.startswith("momentum.")}, _momenta(optimizers)
+    if kept != wanted:
+        raise ModelError(
+            f"{path}: keeps the momentum of {len(kept)} weights where this recipe moves {len(wanted)}: written with another "
+            "recipe or by an older version. Start without --resume, in another --out."
+        )
     for at, optimizer in enumerate(optimizers.parts):
         state = optimizer.state_dict()
         momentum = _part(tensors, f"momentum.{at}.")
         state["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momentum.items()}
         optimizer.load_state_dict(state)
     return Progress(int(metadata["epochs"]), float(metadata["seconds"]))
+
+
+def _momenta(optimizers: Optimizers) -> set[str]:
+    """Their names after a step; numbered as an optimizer's state_dict numbers its parameters."""
+    names = set()
+    for at, optimizer in enumerate(optimizers.parts):
+        moved = [(group, weight) for group in optimizer.param_groups for weight in group["params"]]
+        names |= {
+            f"momentum.{at}.{number}"
+            for number, (group, weight) in enumerate(moved)
+            if group["momentum"] and weight.requires_grad
+        }
+    return names
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -26,10 +26,6 @@ class Systemd:
             )
         self._turns = -1
 
-    @property
-    def listening(self) -> bool:
-        return bool(self._address)
-
     def ready(self) -> None:
         self._tell("READY=1")
 

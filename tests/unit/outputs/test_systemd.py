@@ -86,11 +86,14 @@ def test_a_watchdog_faster_than_the_station_speaks_is_refused(manager: Manager) 
         Systemd({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000"})
 
 
-def test_outside_a_service_nothing_is_said_and_nothing_refused() -> None:
+def test_outside_a_service_nothing_is_said_and_nothing_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = list[object]()
+    monkeypatch.setattr(socket, "socket", lambda *how: opened.append(how))
     service = Systemd({"WATCHDOG_USEC": "1000"})
-    assert not service.listening
     service.ready()
     service.working(1, "Execute")
+    service.stopping()
+    assert opened == []
 
 
 def test_a_manager_that_is_gone_or_reads_nothing_does_not_hold_the_station_up(manager: Manager) -> None:

@@ -122,6 +122,18 @@ def test_resuming_from_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
         load_checkpoint(path, model, build_resnet18(2), Optimizers(model, read_recipe("or-paper")))
 
 
+@pytest.mark.parametrize(("written", "resumed"), [(None, 0.02), (0.02, None)])
+def test_a_checkpoint_of_another_rule_of_moving_is_not_resumed(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path, written: float | None, resumed: float | None
+) -> None:
+    run = make_run(recipe_of, tmp_path / "run")
+    run.recipe = run.recipe.with_epochs(1).model_copy(update={"muon_lr": written})
+    fit(run, pictures, Plan())
+    run.recipe = run.recipe.with_epochs(2).model_copy(update={"muon_lr": resumed})
+    with pytest.raises(ModelError, match="without --resume"):
+        fit(run, pictures, Plan(resume=True))
+
+
 def test_every_picture_comes_once_an_epoch_and_extra_ones_by_share(pictures: Pictures, recipe_of: RecipeWriter) -> None:
     recipe = read_recipe(recipe_of()).model_copy(update={"extra_share": 0.5})
     own, extra = len(pictures.train.labels), len(pictures.extra.labels if pictures.extra else [])
