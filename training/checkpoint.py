@@ -41,11 +41,11 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers
         average.load_state_dict(_part(tensors, "average."))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(f"{path}: not a checkpoint of this run ({error}).") from None
-    kept, wanted = {name for name in tensors if name.startswith("momentum.")}, _momenta(optimizers)
-    if kept != wanted:
+    # A subset: a weight that no picture ever moved has no momentum.
+    if not {name for name in tensors if name.startswith("momentum.")} <= _momenta(optimizers):
         raise ModelError(
-            f"{path}: keeps the momentum of {len(kept)} weights where this recipe moves {len(wanted)}: written with another "
-            "recipe or by an older version. Start without --resume, in another --out."
+            f"{path}: its momentum belongs to another recipe's optimizers, or to an older version's. "
+            "Start without --resume, in another --out."
         )
     for at, optimizer in enumerate(optimizers.parts):
         state = optimizer.state_dict()
@@ -56,7 +56,7 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers
 
 
 def _momenta(optimizers: Optimizers) -> set[str]:
-    """Their names after a step; numbered as an optimizer's state_dict numbers its parameters."""
+    """The names they can have; numbered as an optimizer's state_dict numbers its parameters."""
     names = set()
     for at, optimizer in enumerate(optimizers.parts):
         moved = [(group, weight) for group in optimizer.param_groups for weight in group["params"]]
