@@ -146,7 +146,7 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
         losses.append(loss.detach())
         hits.append((logits.detach().argmax(1) == labels).float().mean())
         if run.world.leads:
-            line.tick(side_px**2, f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
+            line.tick(recipe.picture_work_px2(side_px), f"epoch {epoch + 1}/{recipe.epochs} at {side_px} px")
     line.end()
     return float(torch.stack(losses).mean()), float(torch.stack(hits).mean())
 

@@ -47,6 +47,14 @@ def test_held_out_pictures_are_watched_as_much_larger_as_in_the_end(trained_px: 
     assert [recipe.watched_px(epoch) for epoch in (0, 1)] == [watched_px, 192]
 
 
+@pytest.mark.parametrize(("side_px", "seconds"), [(96, 187), (128, 290), (144, 340)])
+def test_the_work_of_an_epoch_grows_as_its_seconds_did(side_px: int, seconds: float) -> None:
+    """Those of `or`, seed 2, on two cores without AMX; at 64 px an epoch took 120 s."""
+    recipe = read_recipe("or")
+    grown = recipe.picture_work_px2(side_px) / recipe.picture_work_px2(64)
+    assert grown == pytest.approx(seconds / 120, rel=0.1)
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 18, 40])
 def test_another_number_of_epochs_keeps_the_shape(epochs: int) -> None:
     recipe = read_recipe("or").with_epochs(epochs)
