@@ -14,8 +14,8 @@ from training.augment import Augment
 # The paper's own procedure, where it had one, stands in a recipe of its own: --protocol paper takes that.
 AS_PUBLISHED = {"or": "or-paper", "ortl": "ortl-paper"}
 
-# What computing costs beside the pictures' area, in px² of it: fitted to the seconds of epochs at 64 to 144 px, on processors
-# with AMX and without, where it came out alike.
+# What computing costs beside the pictures' area, in px² of it: fitted to the seconds of epochs at 64 to 144 px on two cores
+# without AMX. With AMX, pictures per second and the seconds of a step give about the same.
 PICTURE_PX2, MUON_STEP_PX2 = 2_500, 320_000
 
 
