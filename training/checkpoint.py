@@ -57,15 +57,11 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers
 
 def _momenta(optimizers: Optimizers) -> set[str]:
     """The names they can have; numbered as an optimizer's state_dict numbers its parameters."""
-    names = set()
-    for at, optimizer in enumerate(optimizers.parts):
-        moved = [(group, weight) for group in optimizer.param_groups for weight in group["params"]]
-        names |= {
-            f"momentum.{at}.{number}"
-            for number, (group, weight) in enumerate(moved)
-            if group["momentum"] and weight.requires_grad
-        }
-    return names
+    return {
+        f"momentum.{at}.{number}"
+        for at, optimizer in enumerate(optimizers.parts)
+        for number in range(sum(len(group["params"]) for group in optimizer.param_groups))
+    }
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -57,8 +57,8 @@ def test_normalisation_and_biases_do_not_decay_and_the_backbone_learns_slower(re
 
 def test_each_parameter_is_moved_by_one_rule(recipe: Recipe) -> None:
     model = network()
-    steps = Optimizers(model, recipe.model_copy(update={"muon_lr": 0.02}))
-    sgd, muon = ([p for group in rule.param_groups for p in group["params"]] for rule in steps.parts)
+    optimizers = Optimizers(model, recipe.model_copy(update={"muon_lr": 0.02}))
+    sgd, muon = ([p for group in rule.param_groups for p in group["params"]] for rule in optimizers.parts)
     assert sorted(map(id, (*sgd, *muon))) == sorted(map(id, model.parameters()))
     assert {parameter.ndim for parameter in muon} == {4}
 
@@ -67,8 +67,8 @@ def test_muon_turns_a_kernel_by_as_much_in_every_direction(recipe: Recipe) -> No
     model, peak = network(), 0.02
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     recipe = recipe.model_copy(update={"muon_lr": peak, "muon_decay": 0.0})
-    steps = Optimizers(with_gradients(model), recipe)
-    steps.step(recipe.warmup_share)
+    optimizers = Optimizers(with_gradients(model), recipe)
+    optimizers.step(recipe.warmup_share)
     for name in ("layer1.0.conv1.weight", "layer2.0.conv1.weight"):
         moved = (before[name] - model.get_parameter(name).detach()).flatten(1)
         lengths = torch.linalg.svdvals(moved) / peak
@@ -80,10 +80,10 @@ def test_muon_turns_a_kernel_by_as_much_in_every_direction(recipe: Recipe) -> No
 
 def test_cleared_gradients_move_nothing(recipe: Recipe) -> None:
     model = network()
-    steps = Optimizers(with_gradients(model), recipe.model_copy(update={"muon_lr": 0.02}))
-    steps.clear()
+    optimizers = Optimizers(with_gradients(model), recipe.model_copy(update={"muon_lr": 0.02}))
+    optimizers.clear()
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    steps.step(0.5)
+    optimizers.step(0.5)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
