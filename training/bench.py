@@ -19,8 +19,9 @@ from station.recognition.model import RESNET18, build_model
 from training.backbone import read_backbone
 from training.cache import decode
 from training.dataset import PictureSet, Tree, read_tree
+from training.device import pick_device
 from training.record import machine
-from training.session import TrainJob, pick_device, train
+from training.session import TrainJob, train
 from training.tutorial import BATCH, EPOCHS, WORKERS, Epochs, tutorial
 
 SCHEMA = "station.bench_train/1"
@@ -144,7 +145,7 @@ def thinned(job: BenchJob, folder: Path) -> None:
         for picture in every(part, job.fraction).pictures:
             if decode(picture.path) is None:
                 continue
-            link = folder / name / picture.label / picture.path.name
+            link = folder / name / picture.name
             link.parent.mkdir(parents=True, exist_ok=True)
             os.symlink(picture.path.resolve(), link)
 

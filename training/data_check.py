@@ -117,7 +117,7 @@ def split(job: SplitJob) -> dict[str, Any]:
     parts = {"TRAIN": readable.take(kept), "TEST": readable.take(held)}
     for name, part in parts.items():
         for picture in part.pictures:
-            target = job.out / name / picture.label / picture.path.name
+            target = job.out / name / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(picture.path, target)
     return {
@@ -129,6 +129,12 @@ def split(job: SplitJob) -> dict[str, Any]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for the same bytes where the file system can, else a copy; never over what is there.
+
+    A target that exists may be a link to another original, and a copy onto it would write into that one.
+    """
+    if target.exists():
+        raise ConfigError(f"{target}: there already. Give a new folder.")
     try:
         os.link(source, target)
     except OSError:

@@ -17,6 +17,7 @@ from station.errors import ConfigError
 SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif"}
 KNOWN_LABELS = {"O": "organic", "R": "recyclable"}
 N_BLOCKS = 25  # per class
+TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Picture:
     path: Path
     label: str
     sha256: str  # of the file's bytes
+    name: str  # CLASS/…/FILE below the folder of classes: unlike the file's name alone, no other picture has it
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def read_folder(root: Path, classes: tuple[str, ...] | None = None) -> PictureSe
     if unknown:
         raise ConfigError(f"{root}: classes {unknown} are not among {list(names)}.")
     pictures = [
-        Picture(path, label, hashlib.sha256(path.read_bytes()).hexdigest())
+        Picture(path, label, hashlib.sha256(path.read_bytes()).hexdigest(), path.relative_to(root).as_posix())
         for label in names
         for path in sorted(by_label.get(label, []), key=number_order)
     ]
@@ -135,6 +137,14 @@ def hold_out_blocks(labels: np.ndarray, share: float, seed: int) -> tuple[np.nda
         held.extend(rng.choice(own, count, replace=False).tolist())
     out = np.isin(blocks, held)
     return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def with_test(tree: Tree, seed: int) -> Tree:
+    """A tree without TEST gives up whole blocks of its pictures for one."""
+    if tree.test is not None:
+        return tree
+    kept, held = hold_out_blocks(tree.train.labels, TEST_SHARE, seed + 1)
+    return Tree(tree.train.take(kept), tree.train.take(held))
 
 
 def hold_out_files(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from training.metrics import Floats
 
 @dataclass(frozen=True)
 class Predictions:
-    """One row per picture; `names` are CLASS/FILE, alike on every machine."""
+    """One row per picture; `names` are CLASS/…/FILE, alike on every machine."""
 
     names: tuple[str, ...]
     labels: tuple[str, ...]
@@ -36,7 +36,7 @@ def write_predictions(path: Path, pictures: PictureSet, probabilities: Floats) -
         rows.writerow(("file", "label", "called", *(f"p_{name}" for name in pictures.classes)))
         for at, picture in enumerate(pictures.pictures):
             shares = (f"{value:.6f}" for value in probabilities[at])
-            rows.writerow((name_of(picture.path), picture.label, pictures.classes[called[at]], *shares))
+            rows.writerow((picture.name, picture.label, pictures.classes[called[at]], *shares))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -51,10 +51,6 @@ def read_predictions(path: Path) -> Predictions:
         labels=tuple(row["label"] for row in rows),
         called=tuple(row["called"] for row in rows),
     )
-
-
-def name_of(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
 
 
 def rights_in_step(one: Predictions, other: Predictions) -> tuple["np.ndarray[tuple[int], np.dtype[np.bool_]]", ...]:

@@ -18,11 +18,12 @@ from training.thresholds import bounds
 def pictures(count: int = 40) -> PictureSet:
     names = ("organic", "recyclable")
     folders = {"organic": "O", "recyclable": "R"}
-    rows = [Picture(Path("any", folders[name], f"{at}.jpg"), name, "") for name in names for at in range(count // 2)]
+    files = [(name, f"{folders[name]}/{at}.jpg") for name in names for at in range(count // 2)]
+    rows = [Picture(Path("any", file), name, "", file) for name, file in files]
     return PictureSet(tuple(rows), names)
 
 
-def finished(folder: Path, wrong: int, of: PictureSet | None = None) -> Path:
+def finished(folder: Path, wrong: int, of: PictureSet | None = None, unreadable: int = 2513 - 40) -> Path:
     of = of or pictures()
     folder.mkdir()
     probabilities = np.eye(2)[of.labels]
@@ -30,7 +31,12 @@ def finished(folder: Path, wrong: int, of: PictureSet | None = None) -> Path:
     write_predictions(folder / "predictions.csv", of, probabilities)
     n = len(of.pictures)
     result: dict[str, Any] = {
-        "test": {"accuracy": bounds(wilson(n - wrong, n))},
+        "test": {
+            "accuracy": bounds(wilson(n - wrong, n)),
+            "n": n,
+            "unreadable": unreadable,
+            "confusion": {"labels": list(of.classes)},
+        },
         "training": {"recipe": {"name": "or", "arch": "resnet18"}, "protocol": "honest", "seed": 1, "wall_s": 61.0},
     }
     (folder / "metrics.json").write_text(json.dumps(result))
@@ -55,6 +61,14 @@ def test_two_runs_are_compared_on_the_same_pictures(tmp_path: Path) -> None:
     assert "poor" in page
 
 
+def test_only_runs_judged_by_the_paper_s_pictures_are_held_against_it(tmp_path: Path) -> None:
+    runs = [finished(tmp_path / "its test", wrong=0), finished(tmp_path / "a plant's", wrong=0, unreadable=0)]
+    verdicts = [row["against_paper"] for row in compare(runs, tmp_path / "both.html")["runs"]]
+    assert [set(one) for one in verdicts] == [{"ResNet-18_OR", "ResNet-18_ORTL"}, set()]
+    compare(runs[1:], tmp_path / "one.html")
+    assert "paper" not in (tmp_path / "one.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("correct", "word"),
     [
@@ -71,7 +85,8 @@ def test_beating_the_paper_takes_a_test(correct: int, word: str) -> None:
 
 def test_runs_of_different_pictures_are_refused(tmp_path: Path) -> None:
     other = PictureSet(
-        tuple(Picture(Path("x", "O", f"{at}.png"), "organic", "") for at in range(4)), ("organic", "recyclable")
+        tuple(Picture(Path("x", f"O/{at}.png"), "organic", "", f"O/{at}.png") for at in range(4)),
+        ("organic", "recyclable"),
     )
     runs = [finished(tmp_path / "one", 1), finished(tmp_path / "two", 1, other)]
     with pytest.raises(ConfigError, match="different pictures"):

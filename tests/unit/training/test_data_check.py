@@ -9,7 +9,7 @@ import pytest
 from station.errors import ConfigError
 from tests.unit.training.conftest import drawn, write_pictures
 from training.cache import open_cache
-from training.data_check import CheckJob, SplitJob, check, split
+from training.data_check import CheckJob, SplitJob, check, link_or_copy, split
 from training.dataset import blocks_of, read_folder, read_tree
 from training.duplicates import same_pictures, thumbnails
 
@@ -84,6 +84,32 @@ def test_a_split_takes_whole_blocks_and_every_readable_picture(good: Path, tmp_p
     block = dict(zip((p.path.name for p in whole.pictures), blocks_of(whole.labels).tolist(), strict=True))
     in_train, in_test = ({block[p.path.name] for p in part.pictures} for part in (parts.train, parts.test))
     assert not in_train & in_test
+
+
+def test_pictures_alike_in_name_below_one_class_stay_apart_and_untouched(tmp_path: Path) -> None:
+    folders = [tmp_path / "data" / label / day for label in "OR" for day in ("day1", "day2", "day3")]
+    for number, folder in enumerate(folders):
+        write_pictures(folder, folder.parent.name, range(number * 100, number * 100 + 10))
+        for at, path in enumerate(sorted(folder.iterdir())):
+            path.rename(folder / f"{at:04d}.png")
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*.png")}
+    result = split(SplitJob(tmp_path / "data", tmp_path / "out"))
+    assert {path: path.read_bytes() for path in before} == before
+    written = sorted(path.read_bytes() for path in (tmp_path / "out").rglob("*.png"))
+    assert written == sorted(before.values())
+    assert sum(sum(labels.values()) for labels in result["counts"].values()) == len(before)
+    names = [picture.name for picture in read_folder(tmp_path / "data").pictures]
+    assert len(set(names)) == len(before)
+
+
+def test_a_link_is_never_written_through(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "O", range(2))
+    first, second = tmp_path / "O_0.png", tmp_path / "O_1.png"
+    before = first.read_bytes()
+    link_or_copy(first, tmp_path / "link.png")
+    with pytest.raises(ConfigError, match="there already"):
+        link_or_copy(second, tmp_path / "link.png")
+    assert first.read_bytes() == before
 
 
 def test_a_split_never_writes_over_anything(good: Path, tmp_path: Path) -> None:
