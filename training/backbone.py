@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models._api import get_model, get_model_weights
 
 from station.errors import ConfigError, ModelError
-from station.recognition.artifact import DEFAULT, artifact_path
+from station.recognition.artifact import DEFAULT, artifact_path, read_info
 from station.recognition.efficientnet_lite import SIZES as LITE_SIZES
 from station.recognition.model import MULTISCALE, RESNET18, SHORT, build_model, head_of
 
@@ -43,6 +43,17 @@ def read_backbone(name_or_path: str, arch: str, n_classes: int) -> tuple[nn.Modu
     except RuntimeError as error:
         raise ModelError(f"{name_or_path}: weights of another shape than {arch}'s: {error}") from None
     return model.eval(), f"{arch}-{key}"
+
+
+def learnt_from(name_or_path: str) -> dict[str, Any] | None:
+    """The pictures behind a model that `station train` wrote; None of weights from elsewhere, which do not say."""
+    if name_or_path == IMAGENET:
+        return None
+    try:
+        facts = read_info(name_or_path).training
+    except ModelError:
+        return None
+    return {"data": facts.get("data", "a folder"), "n_train": facts["n_train"]} if "n_train" in facts else None
 
 
 def file_weights(name_or_path: str, arch: str) -> tuple[dict[str, Any], str]:

@@ -81,7 +81,11 @@ def decode(path: Path) -> NDArray[np.uint8] | None:
     data = np.fromfile(path, np.uint8)
     if not data.size:
         return None
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        # Of a damaged header (a BMP's, or a size beyond OpenCV's limit) it raises; of most damage it returns None.
+        return None
     return None if bgr is None else np.asarray(bgr, np.uint8)
 
 

@@ -134,6 +134,12 @@ def gaps(info: ArtifactInfo) -> Iterator[str]:
         yield f"Kinds of things that TRAIN hardly has do worse. The worst blocks of neighbouring TEST files: {said}."
     if info.training.get("backbone"):
         yield f"It contains layers of `{info.training['backbone']}`: whoever passes it on owes that file's licence, too."
+    behind = info.training.get("backbone_learnt_from")
+    if behind:
+        yield (
+            f"The weights it started from had learnt from {behind['n_train']} pictures of `{behind['data']}`. As far as its "
+            "held-out pictures are among those, its temperature and its thresholds promise too much."
+        )
     if info.training and not info.training["n_holdout"] and not info.training.get("folds"):
         yield "Nothing was held out: its temperature is 1 and it promises no thresholds."
 

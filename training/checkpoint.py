@@ -1,15 +1,20 @@
 """A run's whole state in one safetensors file, written in one step. Knows no pictures and no schedule."""
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from station.errors import ModelError
+from station.errors import ConfigError, ModelError
 from training.optimizer import Optimizers
+
+Settings = Mapping[str, Any]  # all that a run's outcome hangs on: a checkpoint goes on with the same ones or not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,9 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers, done: Progress) -> None:
+def save_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers, done: Progress, settings: Settings
+) -> None:
     tensors: dict[str, Tensor] = {}
     tensors.update({f"model.{name}": tensor for name, tensor in model.state_dict().items()})
     tensors.update({f"average.{name}": tensor for name, tensor in average.state_dict().items()})
@@ -28,15 +35,20 @@ def save_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers
                 tensors[f"momentum.{at}.{number}"] = state["momentum_buffer"]
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, temporary, metadata={"epochs": str(done.epochs), "seconds": str(done.seconds)})
+    facts = {"epochs": str(done.epochs), "seconds": str(done.seconds), "settings": json.dumps(settings)}
+    save_file(whole, temporary, metadata=facts)
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers) -> Progress:
+def load_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers, settings: Settings
+) -> Progress:
+    """Errors: ModelError for a file that is no checkpoint of such a network, ConfigError for one of other settings."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        _refuse_others(path, json.loads(metadata.get("settings", "{}")), settings)
         model.load_state_dict(_part(tensors, "model."))
         average.load_state_dict(_part(tensors, "average."))
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -53,6 +65,19 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimizers
         state["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momentum.items()}
         optimizer.load_state_dict(state)
     return Progress(int(metadata["epochs"]), float(metadata["seconds"]))
+
+
+def _refuse_others(path: Path, before: Settings, now: Settings) -> None:
+    """Half a run with one seed and half with another would hold out what was learnt from, and tell neither's story."""
+    now = json.loads(json.dumps(now))  # tuples as JSON has them
+    other = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if other:
+        said = ", ".join(
+            f"{name} {before.get(name, 'not recorded')} (now {now.get(name, 'none')})" for name in other[:3]
+        )
+        raise ConfigError(
+            f"{path}: made with {said}. Go on with the same flags and pictures, or start without --resume in another --out."
+        )
 
 
 def _momenta(optimizers: Optimizers) -> set[str]:

@@ -10,10 +10,11 @@ import torch
 
 from station.errors import ConfigError
 from station.intervals import wilson
-from station.recognition.artifact import LoadedModel, load_artifact
+from station.recognition.artifact import ArtifactInfo, LoadedModel, load_artifact
 from training import metrics, thresholds
 from training.cache import DEFAULT_CACHE, Cache, open_cache
-from training.dataset import PictureSet, blocks_of, read_exclusions, read_folder, subfolder
+from training.dataset import PictureSet, Tree, blocks_of, read_exclusions, read_folder, subfolder, with_test
+from training.device import pick_device
 from training.duplicates import same_pictures, thumbnails
 from training.thresholds import bounds
 from training.train import predict
@@ -50,7 +51,7 @@ def promised(loaded: LoadedModel) -> Held:
 @dataclass(frozen=True)
 class EvaluateJob:
     model: str  # a path, or `default`
-    data: Path  # class folders, or a tree whose TEST/ is used
+    data: Path  # class folders, or a tree whose TEST/ is used (or what training set aside, if it learnt from this tree)
     exclude: Path | None = None  # names to leave out, one a line
     duplicates: bool = False  # also judge without the pictures that stand in TRAIN/
     against: str | None = None  # another model, on the same pictures
@@ -60,15 +61,16 @@ class EvaluateJob:
 
 def evaluate(job: EvaluateJob) -> dict[str, Any]:
     """The report of one model on one folder."""
-    loaded = load_artifact(job.model)
+    loaded, device = load_artifact(job.model), pick_device(job.device)
     info = loaded.info
-    tested = read_folder(subfolder(job.data, "test") or job.data, info.classes)
+    tested, aside = to_judge(job, info)
     kept = without(tested, job.exclude)
     cache = open_cache(kept, info.input_px, job.cache, info.framing)
     if not len(cache.labels):
         raise ConfigError(f"{job.data}: no readable picture.")
-    logits = predict(loaded.model, cache, info.input_px, torch.device(job.device), half=False)
+    logits = predict(loaded.model.to(device), cache, info.input_px, device, half=False)
     report = report_of(logits, cache, info.classes, info.temperature, promised(loaded))
+    report["set_aside_by_training"] = aside
     report["excluded"] = len(tested.pictures) - len(kept.pictures)
     report["model"] = {
         "path": str(loaded.path),
@@ -81,8 +83,29 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
         known = open_cache(read_folder(train_of(job.data)), cache.images.side_px, job.cache, info.framing)
         report["without_duplicates"] = deduplicated(logits, cache, [known])
     if job.against is not None:
-        report["against"] = compared(job, kept, logits.argmax(axis=1) == cache.labels)
+        report["against"] = compared(job, device, kept, logits.argmax(axis=1) == cache.labels)
     return report
+
+
+def to_judge(job: EvaluateJob, info: ArtifactInfo) -> tuple[PictureSet, bool]:
+    """(pictures, whether they are a part that training set aside): TEST/, or all of a folder that has none.
+
+    Of a tree without TEST/ training keeps blocks back to be judged by. Shown the same tree again, a model is judged by
+    those alone: the rest it learnt from. Errors: ConfigError for pictures whose class it does not know.
+    """
+    test = subfolder(job.data, "test")
+    if test is not None:
+        return read_folder(test, info.classes), False
+    everything = read_folder(subfolder(job.data, "train") or job.data, info.classes)
+    if "seed" in info.training and "test_fingerprint" in info.data:
+        aside = with_test(Tree(everything, None), info.training["seed"]).test
+        if (
+            aside
+            and open_cache(aside, info.input_px, job.cache, info.framing).pictures.fingerprint()
+            == info.data["test_fingerprint"]
+        ):
+            return aside, True
+    return everything, False
 
 
 def without(pictures: PictureSet, exclude: Path | None) -> PictureSet:
@@ -108,13 +131,13 @@ def deduplicated(logits: np.ndarray, cache: Cache, known: Sequence[Cache]) -> di
     return {"copies": len(copies), "accuracy": bounds(wilson(int(right[fresh].sum()), int(fresh.sum())))}
 
 
-def compared(job: EvaluateJob, kept: PictureSet, right: np.ndarray) -> dict[str, Any]:
+def compared(job: EvaluateJob, device: torch.device, kept: PictureSet, right: np.ndarray) -> dict[str, Any]:
     """McNemar's test against another model on the same pictures."""
     other = load_artifact(job.against or "")
     if other.info.classes != kept.classes:
         raise ConfigError(f"--against {job.against}: knows {list(other.info.classes)}, not {list(kept.classes)}.")
     cache = open_cache(kept, other.info.input_px, job.cache, other.info.framing)
-    theirs = predict(other.model, cache, other.info.input_px, torch.device(job.device), half=False)
+    theirs = predict(other.model.to(device), cache, other.info.input_px, device, half=False)
     return {"path": str(other.path), **metrics.mcnemar(right, theirs.argmax(axis=1) == cache.labels)}
 
 
@@ -192,7 +215,9 @@ def report_of(
         "ece": metrics.expected_calibration_error(probabilities, labels),
         "temperature": temperature,
         "log_loss": metrics.log_loss(logits, labels, temperature),
-        "auc": {name: metrics.area_under_curve(probabilities[:, at], labels == at) for at, name in enumerate(classes)},
+        "auc": {
+            name: known(metrics.area_under_curve(probabilities[:, at], labels == at)) for at, name in enumerate(classes)
+        },
         "per_class": {name: class_scores(table, at) for at, name in enumerate(classes)},
         "per_block": block_scores(right, labels, blocks, classes),
         "reliability": metrics.reliability(probabilities, labels),
@@ -202,6 +227,11 @@ def report_of(
         "rejecting": thresholds.rejecting(held.reject_curve, probabilities, labels),
         "holdout": {"purity_recovery": held.purity_recovery, "reject_curve": held.reject_curve},
     }
+
+
+def known(value: float) -> float | None:
+    """JSON has no nan: None where a class is missing."""
+    return None if np.isnan(value) else value
 
 
 def class_scores(table: np.ndarray, at: int) -> dict[str, Any]:

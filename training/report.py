@@ -143,9 +143,23 @@ def working_points(scores: dict[str, Any]) -> str:
     reject_head = ("wanted accuracy", "confidence", "decided, promised", "accuracy on TEST", "decided on TEST")
     return (
         f'<div class="plots">{"".join(plots)}</div>'
-        + (table(head, rows) if rows else "<p class=note>Nothing was held out: no threshold was chosen.</p>")
+        + (table(head, rows) if rows else "")
         + (table(reject_head, rejecting) if rejecting else "")
+        + f"<p class=note>{html.escape(not_reached(scores))}</p>"
     )
+
+
+def not_reached(scores: dict[str, Any]) -> str:
+    """What was asked for and no threshold gives, in words; silence would look like success."""
+    if not scores.get("holdout", {}).get("purity_recovery"):
+        return "Nothing was held out: no threshold was chosen."
+    rows = [
+        f"{row['label']} at purity {percent(row['wanted_purity'])}"
+        for row in scores["working_points"]
+        if row["threshold"] is None
+    ]
+    rows += [f"accuracy {percent(row['wanted_accuracy'])}" for row in scores["rejecting"] if row["threshold"] is None]
+    return f"On the held-out pictures no threshold reached: {', '.join(rows)}." if rows else ""
 
 
 def prediction_grid(test: Cache, rows: list[dict[str, Any]]) -> str:

@@ -4,25 +4,26 @@ Knows the order of these steps; how each is done stands in its own module.
 """
 
 import ctypes
-import json
 import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from station.errors import ConfigError
 from station.recognition.artifact import DEFAULT
 from station.recognition.preprocess import PREPROCESSING
 from training import metrics, record
-from training.backbone import read_backbone
+from training.backbone import learnt_from, read_backbone
+from training.best_on_test import BestOnTest
 from training.cache import DEFAULT_CACHE, Cache, open_cache
-from training.dataset import PictureSet, Tree, hold_out_blocks, read_folder, read_tree
+from training.dataset import PictureSet, hold_out_blocks, read_folder, read_tree, subfolder, with_test
+from training.device import memory_told, pick_device
 from training.distributed import join_world, leave_world
 from training.finish import Learned, finish
 from training.frozen import Features, choose_l2, fit_head, set_head
@@ -32,7 +33,6 @@ from training.recipes import AS_PUBLISHED, Recipe, read_recipe
 from training.train import Pictures, Plan, Run, class_weights, fit, predict, watched
 
 HONEST, PAPER = "honest", "paper"
-TEST_SHARE = 0.2  # of the blocks of a tree that has no TEST of its own
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,21 @@ def train(job: TrainJob) -> dict[str, Any]:
     began = time.monotonic()
     keep_freed_memory()
     recipe = settled_recipe(job)
+    folder = folder_of(job, recipe)
     world, device = join_world(pick_device(job.device))
     at_start = record.machine(device)
-    folder = job.out or Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    pictures, test = gather(job, recipe)
     run = Run(recipe, folder, job.seed, device, world)
     resumed = job.resume and run.checkpoint.exists()
-    pictures, test = gather(job, recipe)
     if world.leads:
+        if not job.resume:
+            forget_unfinished(run.folder)
         run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
-    best = BestOnTest(run, test, job.resume) if job.protocol == PAPER and world.leads else None
-    learnt = learned(run, pictures, job, best)
+    best = BestOnTest(run, test, resumed) if job.protocol == PAPER and world.leads else None
+    with memory_told():
+        learnt = learned(run, pictures, job, best)
     facts = training_facts(job, recipe, pictures) | learnt.found
+    facts |= {"backbone_learnt_from": None if recipe.kind == "scratch" else learnt_from(job.backbone or DEFAULT)}
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
     facts |= {
         "resumed": resumed,
@@ -79,7 +83,7 @@ def train(job: TrainJob) -> dict[str, Any]:
     }
     if best is not None:
         best.restore(learnt.model)
-        facts |= {"test_by_epoch": best.accuracies}
+        facts |= {"test_by_epoch": list(best.accuracies.values())}
     world.wait()
     result = finish(run, learnt, pictures, test, facts, began) if world.leads else {}
     world.wait()
@@ -87,16 +91,18 @@ def train(job: TrainJob) -> dict[str, Any]:
     return result
 
 
-def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | None") -> Learned:
+def learned(run: Run, pictures: Pictures, job: TrainJob, best: BestOnTest | None) -> Learned:
     """From nothing; the head alone, in epochs or at once; or head first and then all."""
     watch, recipe = best.look if best else None, run.recipe
     if recipe.kind == "scratch":
         if job.backbone is not None:
             raise ConfigError("--backbone belongs to the recipes ortl and finetune; `or` starts from nothing.")
-        return Learned(fit(run, pictures, Plan(resume=job.resume, after_epoch=watch)))
+        return Learned(fit(run, pictures, Plan(None, job.resume, watch, {"protocol": job.protocol})))
+    torch.manual_seed(job.seed)  # of the head, which no file has
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
+    plan = Plan(model, job.resume, watch, {"protocol": job.protocol, "backbone": key})
     if recipe.kind == "head":
-        return Learned(fit(run, pictures, Plan(model, job.resume, watch)))
+        return Learned(fit(run, pictures, plan))
     if recipe.fresh_norm:
         measure_norm(model, pictures.train, recipe.input_px, run.device, job.seed)
         key += f"-norm-{pictures.train.pictures.fingerprint()[:16]}-{recipe.input_px}-{job.seed}"
@@ -121,19 +127,21 @@ def learned(run: Run, pictures: Pictures, job: TrainJob, best: "BestOnTest | Non
     if recipe.kind == "frozen":
         return Learned(model, found, choice.out_of_fold)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    tuned = fit(run, pictures, Plan(model, job.resume, watch))
+    tuned = fit(run, pictures, plan)
     return Learned(tuned, found | mixed_in(run, pictures, tuned, before, best))
 
 
 def mixed_in(
-    run: Run, pictures: Pictures, tuned: nn.Module, before: Weights, best: "BestOnTest | None"
+    run: Run, pictures: Pictures, tuned: nn.Module, before: Weights, best: BestOnTest | None
 ) -> dict[str, Any]:
     """Some of the weights before fine-tuning go back in: as much as the held-out blocks (or the paper's TEST) want."""
     shares, holdout = run.recipe.tuned_share, pictures.holdout
 
+    trial = count(run.recipe.epochs + 1)
+
     def loss(model: nn.Module) -> float:
         if holdout is None:
-            return -best.look(run.recipe.epochs, model) if best else 0.0
+            return -best.look(next(trial), model) if best else 0.0
         # Mixing softens logits, and softness alone must not decide: a temperature is fitted afterwards anyway.
         return metrics.calibrated_log_loss(predict(model, holdout, run.recipe.input_px, run.device), holdout.labels)
 
@@ -146,29 +154,24 @@ def mixed_in(
     return found
 
 
-class BestOnTest:
-    """The paper's protocol: TEST after every epoch, the best epoch is kept. Its number is chosen, and says so."""
+def folder_of(job: TrainJob, recipe: Recipe) -> Path:
+    """Where the run writes. A training that is there already is gone on with or left alone."""
+    if job.out is None:
+        if job.resume:
+            raise ConfigError("--resume: which training? Give its folder with --out.")
+        return Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    there = [name for name in ("model.safetensors", "checkpoint.safetensors") if (job.out / name).exists()]
+    if there and not job.resume:
+        raise ConfigError(
+            f"--out {job.out}: holds a training already ({there[0]}). --resume goes on with it; a new one takes a new folder."
+        )
+    return job.out
 
-    def __init__(self, run: Run, test: Cache, resume: bool) -> None:
-        self._run, self._test = run, test
-        self._weights, self._accuracies = run.folder / "best.safetensors", run.folder / "best.json"
-        self.accuracies: list[float] = []
-        if resume and self._accuracies.exists():
-            self.accuracies = json.loads(self._accuracies.read_text())
 
-    def look(self, epoch: int, model: nn.Module) -> float:
-        logits = predict(model, self._test, self._run.recipe.input_px, self._run.device)
-        accuracy = float((logits.argmax(axis=1) == self._test.labels).mean())
-        if accuracy > max(self.accuracies, default=-1.0):
-            save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, self._weights)
-        self.accuracies.append(accuracy)
-        self._accuracies.write_text(json.dumps(self.accuracies))
-        self._run.log({"event": "test", "epoch": epoch, "test_accuracy": accuracy})
-        return accuracy
-
-    def restore(self, model: nn.Module) -> None:
-        """Back to the weights that did best."""
-        model.load_state_dict(load_file(self._weights))
+def forget_unfinished(folder: Path) -> None:
+    """Logs of a start that came to nothing: a new run's curves are its own."""
+    for name in ("metrics.jsonl", "train.log", "best.json", "best.safetensors"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def settled_recipe(job: TrainJob) -> Recipe:
@@ -204,6 +207,10 @@ def asked_of(job: TrainJob) -> dict[str, Any]:
 def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
     tree = with_test(read_tree(job.data), job.seed)
     assert tree.test is not None
+    if len(tree.train.classes) < 2:
+        raise ConfigError(
+            f"{job.data}: one class only ({tree.train.classes[0]}): nothing to tell apart. {whole_tree(job.data)}"
+        )
     side_px, cache, framing = recipe.cache_px, job.cache, recipe.framing
     # One file for the whole of TRAIN, whatever is held out of it.
     whole = open_cache(tree.train, side_px, cache, framing)
@@ -217,15 +224,17 @@ def gather(job: TrainJob, recipe: Recipe) -> tuple[Pictures, Cache]:
     )
     if not len(pictures.train.labels):
         raise ConfigError(f"{job.data}: no readable picture to train on.")
-    return pictures, open_cache(tree.test, recipe.input_px, cache, framing)
+    test = open_cache(tree.test, recipe.input_px, cache, framing)
+    if not len(test.labels):
+        raise ConfigError(
+            f"{job.data}: no readable picture to judge by: all {len(tree.test.pictures)} of TEST are damaged."
+        )
+    return pictures, test
 
 
-def with_test(tree: Tree, seed: int) -> Tree:
-    """A tree without TEST gives up whole blocks of its pictures for one."""
-    if tree.test is not None:
-        return tree
-    kept, held = hold_out_blocks(tree.train.labels, TEST_SHARE, seed + 1)
-    return Tree(tree.train.take(kept), tree.train.take(held))
+def whole_tree(data: Path) -> str:
+    inner = [folder for folder in sorted(data.iterdir()) if folder.is_dir() and subfolder(folder, "train")]
+    return f"Give {inner[0]}." if inner else "Give a folder with a folder of pictures per class."
 
 
 def merged(sets: list[PictureSet]) -> PictureSet | None:
@@ -250,12 +259,6 @@ def training_facts(job: TrainJob, recipe: Recipe, pictures: Pictures) -> dict[st
         "unreadable": [Path(name).name for name in pictures.train.unreadable],
         "versions": record.versions(),
     }
-
-
-def pick_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 def keep_freed_memory() -> None:

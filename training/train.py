@@ -7,8 +7,8 @@ import copy
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,9 @@ class Plan:
     start: nn.Module | None = None
     resume: bool = False
     after_epoch: Callable[[int, nn.Module], object] | None = None
+    origin: Mapping[str, str] = field(
+        default_factory=dict
+    )  # where the start is from, in words: resumed only as the same
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ class Learner:
 def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
     """Train and return the averaged (EMA) network."""
     recipe, learner = run.recipe, learner_of(run, pictures, plan)
-    done = Progress()
+    done, settings = Progress(), settings_of(run, pictures, plan)
     if plan.resume and run.checkpoint.exists():
-        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizers)
+        done = load_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizers, settings)
         run.epochs_s = done.seconds
     steps = steps_per_epoch(pictures, recipe, run.seed)
     line = ProgressLine(recipe.name, steps * recipe.work_px2(recipe.epochs), done=steps * recipe.work_px2(done.epochs))
@@ -99,7 +102,6 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         run.epochs_s = done.seconds
         if not run.world.leads:
             continue
-        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizers, done)
         run.log(
             {"epoch": epoch + 1, "side_px": recipe.stage_of(epoch).side_px, "loss": loss, "seconds": seconds}
             | {"train_accuracy": accuracy, "images_per_s": steps * recipe.batch / seconds}
@@ -107,7 +109,20 @@ def fit(run: Run, pictures: Pictures, plan: Plan) -> nn.Module:
         )
         if plan.after_epoch is not None:
             plan.after_epoch(epoch + 1, learner.average)
+        # Last: an epoch that was not judged to the end is not done, and a resumed run does all of it again.
+        save_checkpoint(run.checkpoint, learner.model, learner.average, learner.optimizers, done, settings)
     return learner.average
+
+
+def settings_of(run: Run, pictures: Pictures, plan: Plan) -> dict[str, object]:
+    """All that the outcome hangs on but the machine and the number of processes, which may change at a resume."""
+    parts = {
+        "pictures learnt from": pictures.train,
+        "pictures held out": pictures.holdout,
+        "belt crops": pictures.extra,
+    }
+    prints = {name: part.pictures.fingerprint()[:12] if part else "none" for name, part in parts.items()}
+    return run.recipe.model_dump(mode="json") | {"seed": run.seed} | prints | dict(plan.origin)
 
 
 def learner_of(run: Run, pictures: Pictures, plan: Plan) -> Learner:
@@ -130,7 +145,9 @@ def one_epoch(run: Run, pictures: Pictures, learner: Learner, epoch: int, line: 
     """Mean loss and accuracy, on augmented pictures while learning."""
     recipe, losses, hits = run.recipe, [], []
     side_px, steps = recipe.stage_of(epoch).side_px, steps_per_epoch(pictures, recipe, run.seed)
-    rng = torch.Generator().manual_seed((run.seed * 100_003 + epoch) * 1_009 + run.world.rank)
+    own_seed = (run.seed * 100_003 + epoch) * 1_009 + run.world.rank
+    rng = torch.Generator().manual_seed(own_seed)
+    torch.manual_seed(own_seed)  # dropout draws from the global one
     learning(learner.model, recipe)
     for step, (images, labels, is_crop) in enumerate(batches(pictures, recipe, run, epoch), epoch * steps):
         x = augment(images, is_crop, side_px, recipe.augment, rng)
@@ -171,7 +188,9 @@ def watched(average: nn.Module, pictures: Pictures, run: Run, side_px: int) -> d
     labels = pictures.holdout.labels
     right = logits.argmax(1) == labels
     recall: dict[str, object] = {
-        f"recall_{name}": float(right[labels == at].mean()) for at, name in enumerate(pictures.classes)
+        f"recall_{name}": float(right[labels == at].mean())
+        for at, name in enumerate(pictures.classes)
+        if (labels == at).any()
     }
     scores = {"holdout_accuracy": float(right.mean()), "holdout_loss": metrics.log_loss(logits, labels)}
     return {"watched_px": side_px} | scores | recall

@@ -21,6 +21,7 @@ FramingOption = Annotated[
 ]
 DEFAULT_CACHE = Path(".cache/pictures")
 SUSPECTS_TOLD = 10
+MAX_SEED = 2**32 - 1  # an epoch's own seed is made of it and has to fit into 64 bits
 
 
 def register(app: typer.Typer, data: typer.Typer) -> None:
@@ -49,7 +50,7 @@ def train(
         int | None, typer.Option(min=2, help="Pictures a step, over all processes; default the recipe's")
     ] = None,
     peak_lr: Annotated[float | None, typer.Option(help="Highest learning rate; default the recipe's")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and held-out blocks")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of weights, order and held-out blocks")] = 1,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT")] = False,
     arch: Annotated[
@@ -99,6 +100,8 @@ def train(
         cache=cache,
     )
     result = run(job)
+    if not result:
+        return  # one of several processes: the first one speaks
     accuracy = result["test"]["accuracy"]
     give(result, f"{result['out']}/model.safetensors: TEST {share(accuracy)}, {result['test']['n']} pictures", as_json)
 
@@ -123,6 +126,8 @@ def evaluate(
     report = run(EvaluateJob(model, data, exclude, duplicates, against, device, cache))
     failures = failed_recalls(report, wanted)
     lines = [f"accuracy {share(report['accuracy'])} on {report['n']} pictures, {report['unreadable']} unreadable"]
+    if report["set_aside_by_training"]:
+        say(f"{data} has no TEST/, and this model learnt from it: judged by the blocks that its training set aside.")
     for label, scores in report["per_class"].items():
         lines.append(f"{label}: precision {scores['precision']}, recall {scores['recall']}, n {scores['n']}")
     lines += [working_point(row) for row in report["working_points"] if row["threshold"] is not None]
@@ -150,8 +155,8 @@ def compare(
 
     result = run(runs, out)
     lines = [
-        f"{row['run']}: {share(row['accuracy'])}, {row['wall_s']:.0f} s, "
-        + ", ".join(f"{word} {name}" for name, word in row["against_paper"].items())
+        f"{row['run']}: {share(row['accuracy'])}, {row['wall_s']:.0f} s"
+        + "".join(f", {word} {name}" for name, word in row["against_paper"].items())
         for row in result["runs"]
     ]
     lines += [
@@ -219,7 +224,7 @@ def data_split(
     data: DataArgument,
     out: Annotated[Path, typer.Argument(help="New folder for TRAIN/ and TEST/")],
     test_share: Annotated[float, typer.Option(min=0.01, max=0.9)] = 0.2,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 1,
     single_files: Annotated[
         bool, typer.Option("--single-files", help="At random instead: kinder than the truth")
     ] = False,

@@ -130,6 +130,11 @@ def test_unusual_pictures_are_read_as_what_they_show_first(tmp_path: Path, name:
         pytest.param(b"<html>not found</html>", id="a web page"),
         pytest.param(through_pil(PLAIN, "JPEG")[:200], id="cut in the header"),
         pytest.param(encoded(".png", DEEP)[:40], id="cut PNG"),
+        pytest.param(b"BM" + b"\xff" * 50, id="a BMP's head of nothing but ones"),
+        pytest.param(
+            encoded(".bmp", np.asarray(PLAIN))[:18] + b"\xff\xff\xff\x7f" * 2 + encoded(".bmp", np.asarray(PLAIN))[26:],
+            id="a BMP two thousand million pixels wide",
+        ),
     ],
 )
 def test_what_is_no_picture_is_listed_and_stops_nothing(folder: Path, tmp_path: Path, data: bytes) -> None:

@@ -58,6 +58,15 @@ def test_evaluate_prints_the_contract(call: "Caller", model: Path, tree: Path) -
     assert {"precision", "recall", "n"} <= set(report["per_class"]["organic"])
 
 
+def test_a_folder_that_lacks_a_class_is_judged_all_the_same(call: "Caller", model: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data" / "O", "O", range(4))
+    done = call("evaluate", model, tmp_path / "data", "--device", "auto", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["auc"] == {"organic": None, "recyclable": None}
+    assert report["per_class"]["recyclable"]["recall"] is None
+
+
 def test_evaluate_without_json_speaks_to_a_person(call: "Caller", model: Path, tree: Path) -> None:
     assert "accuracy" in call("evaluate", model, tree).stdout
 
@@ -89,6 +98,12 @@ def test_evaluate_judges_by_exit_code(
         pytest.param(["export", "missing.safetensors"], 5, id="nothing to export"),
         pytest.param(["data", "check", "nowhere"], 2, id="nothing to check"),
         pytest.param(["train"], 2, id="no argument"),
+        pytest.param(["train", ".", "--device", "gpu"], 2, id="no such device"),
+        pytest.param(["train", ".", "--device", "meta"], 2, id="a device that computes nothing"),
+        pytest.param(["train", ".", "--device", "cuda:99"], 2, id="a GPU that is not here"),
+        pytest.param(["train", ".", "--seed", "99999999999"], 2, id="a seed too long"),
+        pytest.param(["train", ".", "--resume"], 2, id="which run"),
+        pytest.param(["evaluate", "default", ".", "--device", "cuda:99"], 2, id="judge on a GPU that is not here"),
     ],
 )
 def test_what_is_missing_is_told_in_one_line(call: "Caller", arguments: list[str], code: int) -> None:

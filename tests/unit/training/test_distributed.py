@@ -13,16 +13,6 @@ from station.recognition.artifact import load_artifact
 from tests.unit.training.conftest import RecipeWriter
 from training.distributed import ALONE, join_world
 
-PROGRAM = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from training.session import TrainJob, train
-data, recipe, folder = sys.argv[1:]
-train(TrainJob(Path(data), recipe, out=Path(folder) / "run", cache=Path(folder) / "cache", epochs=2, device="cpu"))
-"""
-
 
 @pytest.mark.timeout(300)
 def test_two_ranks_leave_one_model_and_one_log(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
@@ -32,22 +22,26 @@ def test_two_ranks_leave_one_model_and_one_log(tree: Path, recipe_of: RecipeWrit
         "WORLD_SIZE": "2",
         "OMP_NUM_THREADS": "1",
     }
+    arguments = ["train", str(tree), "--recipe", recipe_of(), "--out", str(tmp_path / "run"), "--epochs", "2"]
+    arguments += ["--cache", str(tmp_path / "cache"), "--device", "cpu"]
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tree), recipe_of(), str(tmp_path)],
+            [sys.executable, "-m", "station", *arguments],
             env=os.environ | rendezvous | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
     ]
     try:
-        errors = [rank.communicate(timeout=280)[1] for rank in ranks]
+        said, errors = zip(*(rank.communicate(timeout=280) for rank in ranks), strict=True)
     finally:
         for rank in ranks:
             rank.kill()
             rank.communicate()
     assert [rank.returncode for rank in ranks] == [0, 0], errors
+    assert [text.count("TEST") for text in said] == [1, 0]
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows if "loss" in row] == [1, 2]
     assert load_artifact(tmp_path / "run" / "model.safetensors").info.training["n_train"] > 80

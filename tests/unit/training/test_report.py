@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ from station.recognition.model import build_resnet18
 from training import figures
 from training.grad_cam import grad_cam
 from training.page import spread, table
-from training.report import confusion_table, curves, read_epochs
+from training.report import confusion_table, curves, not_reached, read_epochs
 
 
 class Quadrants(nn.Module):
@@ -72,6 +74,22 @@ def test_an_epoch_logged_twice_counts_once_and_test_joins_it(tmp_path: Path) -> 
     path.write_text("\n".join(map(json.dumps, lines)))
     (epoch,) = read_epochs(path)
     assert (epoch["loss"], epoch["test_accuracy"]) == (1.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("curve", "threshold", "words"),
+    [
+        pytest.param({"organic": [{}]}, None, "no threshold reached: organic at purity 95.00%", id="not reached"),
+        pytest.param({}, None, "Nothing was held out", id="nothing held out"),
+        pytest.param({"organic": [{}]}, 0.7, "", id="reached"),
+    ],
+)
+def test_a_purity_that_no_threshold_gives_is_said_and_not_left_out(
+    curve: dict[str, Any], threshold: float | None, words: str
+) -> None:
+    row = {"label": "organic", "wanted_purity": 0.95, "threshold": threshold}
+    said = not_reached({"holdout": {"purity_recovery": curve}, "working_points": [row], "rejecting": []})
+    assert (words in said) if words else said == ""
 
 
 def test_what_was_not_counted_is_a_dash() -> None:

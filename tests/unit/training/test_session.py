@@ -12,13 +12,16 @@ from safetensors.torch import load_file
 
 from station.errors import ConfigError
 from station.recognition.artifact import load_artifact, read_info
+from station.recognition.model import build_resnet18
 from tests.unit.training.conftest import RecipeWriter, write_pictures
 from training import session
+from training.best_on_test import BestOnTest
 from training.cache import open_cache
 from training.dataset import read_folder
 from training.evaluate import EvaluateJob, evaluate, failed_recalls
+from training.recipes import read_recipe
 from training.session import TrainJob, settled_recipe, train
-from training.train import predict
+from training.train import Run, predict
 
 
 @pytest.fixture(autouse=True)
@@ -241,6 +244,59 @@ def test_a_tree_without_test_gives_up_blocks_for_one(tree: Path, recipe_of: Reci
     facts = result["training"]
     assert result["test"]["n"] + facts["n_train"] + facts["n_holdout"] == 110
     assert 18 <= result["test"]["n"] <= 26
+    model = str(tmp_path / "run" / "model.safetensors")
+    again = evaluate(EvaluateJob(model, tree / "TRAIN", cache=tmp_path / "cache"))
+    assert again["set_aside_by_training"]
+    assert again["confusion"] == result["test"]["confusion"]
+    other = evaluate(EvaluateJob(model, tree / "TEST", cache=tmp_path / "cache"))
+    assert (other["set_aside_by_training"], other["n"]) == (False, 40)
+
+
+def test_a_training_that_is_there_is_gone_on_with_or_left_alone(
+    trained: Path, tree: Path, recipe_of: RecipeWriter
+) -> None:
+    before = (trained / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="holds a training already"):
+        train(job(tree, recipe_of(), trained))
+    assert (trained / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_curves_are_of_this_run_alone(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"epoch": 7, "loss": 1.0}\n')
+    train(job(tree, recipe_of(), tmp_path, epochs=1))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if "epoch" in row] == [1]
+
+
+def test_two_heads_of_one_seed_start_and_end_alike(
+    trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    backbone = str(trained / "run" / "model.safetensors")
+    heads: list[dict[str, torch.Tensor]] = []
+    for name in ("one", "other"):
+        torch.rand(len(heads) * 5)
+        train(job(tree, recipe_of("head"), tmp_path / name, backbone=backbone, epochs=1))
+        heads.append(load_file(tmp_path / name / "run" / "model.safetensors"))
+    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
+    card = (tmp_path / "one" / "run" / "CARD.md").read_text()
+    assert "promise too much" in card
+
+
+def test_an_epoch_judged_twice_counts_once(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    run = Run(read_recipe(recipe_of()), tmp_path / "run", 1, torch.device("cpu"))
+    shown = open_cache(read_folder(tree / "TEST"), 32, tmp_path / "cache")
+    torch.manual_seed(1)
+    first, second = build_resnet18(2), build_resnet18(2)
+    best = BestOnTest(run, shown, resumed=False)
+    seen = [best.look(1, first), best.look(2, second)]
+    resumed = BestOnTest(run, shown, resumed=True)
+    assert resumed.look(2, second) == seen[1]
+    assert list(resumed.accuracies.values()) == seen
+    better = {name: tensor.clone() for name, tensor in (second if seen[1] > seen[0] else first).state_dict().items()}
+    resumed.restore(second)
+    assert all(torch.equal(better[name], tensor) for name, tensor in second.state_dict().items())
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 @pytest.mark.parametrize("arch", ["recyclenet", "resnet18_short", "efficientnet_lite0", "mobilenet_v3_small"])
@@ -275,11 +331,25 @@ def test_central_squares_are_trained_on_judged_on_and_remembered(
         pytest.param({"recipe": "nonsense"}, "no recipe", id="recipe"),
         pytest.param({"backbone": "x.safetensors"}, "starts from nothing", id="backbone for scratch"),
         pytest.param({"data": Path("nowhere")}, "nowhere", id="data"),
+        pytest.param({"data": Path("around")}, "Give around/waste", id="the folder around the data"),
+        pytest.param({"data": Path("one")}, "nothing to tell apart", id="one class"),
+        pytest.param({"data": Path("blind")}, "no readable picture to judge by", id="all of TEST damaged"),
+        pytest.param({"resume": True, "out": None}, "which training", id="resume of nothing named"),
     ],
 )
 def test_a_bad_job_is_refused_with_the_reason(
-    tree: Path, recipe_of: RecipeWriter, tmp_path: Path, changes: dict[str, Any], complaint: str
+    tree: Path,
+    recipe_of: RecipeWriter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    complaint: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("around/waste/TRAIN/O", "one/O", "blind/TRAIN/O", "blind/TRAIN/R", "blind/TEST/O"):
+        write_pictures(Path(folder), folder[-1], range(3))
+    for picture in Path("blind/TEST").rglob("*.png"):
+        picture.write_bytes(b"damaged")
     good = job(tree, recipe_of(), tmp_path)
     with pytest.raises(ConfigError, match=complaint):
         train(replace(good, **changes))

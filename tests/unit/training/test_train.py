@@ -4,12 +4,13 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from station.errors import ModelError
+from station.errors import ConfigError, ModelError
 from station.recognition.model import build_resnet18
 from tests.unit.training.conftest import RecipeWriter
 from training import train
@@ -20,7 +21,7 @@ from training.distributed import ALONE, World
 from training.optimizer import Optimizers
 from training.progress import ProgressLine
 from training.recipes import Stage, read_recipe
-from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit
+from training.train import Pictures, Plan, Run, batches, class_weights, epoch_order, fit, settings_of
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_the_time_left_knows_that_larger_pictures_take_longer(
             self.ticks.append(pieces)
 
     def cut(epoch: int, _model: torch.nn.Module) -> None:
-        if epoch == resumed_after:
+        if epoch == resumed_after + 1:
             raise InterruptedError
 
     monkeypatch.setattr(train, "ProgressLine", Counted)
@@ -121,19 +122,66 @@ def test_resuming_from_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     model = build_resnet18(2)
     with pytest.raises(ModelError, match="checkpoint"):
-        load_checkpoint(path, model, build_resnet18(2), Optimizers(model, read_recipe("or-paper")))
+        load_checkpoint(path, model, build_resnet18(2), Optimizers(model, read_recipe("or-paper")), {})
 
 
-@pytest.mark.parametrize(("written", "resumed"), [(None, 0.02), (0.02, None)])
-def test_a_checkpoint_of_another_rule_of_moving_is_not_resumed(
-    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path, written: float | None, resumed: float | None
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        pytest.param({"recipe": {"muon_lr": 0.02}}, r"muon_lr None \(now 0.02\)", id="another rule of moving"),
+        pytest.param({"recipe": {"batch": 16}}, r"batch 8 \(now 16\)", id="batch"),
+        pytest.param({"seed": 6}, r"seed 5 \(now 6\)", id="seed"),
+        pytest.param({"holdout": None}, r"pictures held out .*\(now none\)", id="other pictures held out"),
+        pytest.param({"origin": {"protocol": "paper"}}, r"protocol honest \(now paper\)", id="protocol"),
+    ],
+)
+def test_only_the_same_training_goes_on(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    run, origin = make_run(recipe_of, tmp_path / "run"), {"protocol": "honest"}
+    run.recipe = run.recipe.with_epochs(1)
+    fit(run, pictures, Plan(origin=origin))
+    run.seed = changes.get("seed", run.seed)
+    run.recipe = run.recipe.model_copy(update=changes.get("recipe", {}))
+    other = replace(pictures, holdout=None) if "holdout" in changes else pictures
+    with pytest.raises(ConfigError, match=complaint) as told:
+        fit(run, other, Plan(resume=True, origin=changes.get("origin", origin)))
+    assert "without --resume" in str(told.value)
+
+
+def test_momentum_of_other_optimizers_is_not_taken_for_one_s_own(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
 ) -> None:
     run = make_run(recipe_of, tmp_path / "run")
-    run.recipe = run.recipe.with_epochs(1).model_copy(update={"muon_lr": written})
+    run.recipe = run.recipe.with_epochs(1)
     fit(run, pictures, Plan())
-    run.recipe = run.recipe.with_epochs(2).model_copy(update={"muon_lr": resumed})
+    model = build_resnet18(2)
+    optimizers = Optimizers(model, run.recipe.model_copy(update={"muon_lr": 0.02}))
     with pytest.raises(ModelError, match="without --resume"):
-        fit(run, pictures, Plan(resume=True))
+        load_checkpoint(run.checkpoint, model, build_resnet18(2), optimizers, settings_of(run, pictures, Plan()))
+
+
+@pytest.mark.parametrize("cut_at", [1, 2])
+def test_what_the_global_generator_draws_depends_on_the_epoch_alone(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path, cut_at: int
+) -> None:
+    class Cut(Exception):
+        pass
+
+    def cut(epoch: int, _model: torch.nn.Module) -> None:
+        if epoch == cut_at:
+            raise Cut
+
+    def made(name: str) -> Run:
+        run = make_run(recipe_of, tmp_path / name)
+        run.recipe = run.recipe.with_epochs(2).model_copy(update={"arch": "mobilenet_v3_small"})
+        return run
+
+    whole = fit(made("whole"), pictures, Plan())
+    with pytest.raises(Cut):
+        fit(made("cut"), pictures, Plan(after_epoch=cut))
+    torch.rand(17)
+    assert torch.allclose(weights_of(whole), weights_of(fit(made("cut"), pictures, Plan(resume=True))), atol=1e-5)
 
 
 def test_every_picture_comes_once_an_epoch_and_extra_ones_by_share(pictures: Pictures, recipe_of: RecipeWriter) -> None:
