@@ -1,7 +1,7 @@
 """What the station says to a controller and hears from it, in host nanoseconds and encoder counts.
 
 Knows no bytes, no device clock, no port. A command's window is when the *item* should feel the gate; opening and closing
-delays are the device's own business (architecture, section 4).
+delays are the device's own business (ARCHITECTURE, "Where such programs become a mess").
 """
 
 from dataclasses import dataclass

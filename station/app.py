@@ -1,4 +1,7 @@
-"""The only place that builds concrete parts from a configuration. Knows every part's constructor, none of their work."""
+"""Builds the parts that sort from a configuration: model, spotters, loop, controller. Knows their constructors, not their work.
+
+Cameras are made in commissioning/camera_probe.py, viewers in screen.py, simulated parts in the simulation.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence

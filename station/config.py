@@ -225,7 +225,7 @@ class RecordConfig(Section):
 
 
 class VirtualLineConfig(Section):
-    """The reference line (architecture, section 4). The station never reads this section; the line does."""
+    """The simulated line; the defaults are the reference line's. The station never reads this section; the line does."""
 
     fps: float = Field(default=30, gt=0, le=240)
     exposure_ms: float = Field(default=1, gt=0, le=30)

@@ -7,7 +7,7 @@
     ├── ControllerError (4)   no microcontroller, or not one to be trusted
     └── ModelError (5)        no model, a damaged one, a failing GPU
 
-The number is the exit code when the error ends a start (architecture, section 8). A message says what, which value,
+The number is the exit code when the error ends a start (README, "Exit codes"). A message says what, which value,
 and the remedy. Knows nothing of how errors are shown.
 """
 

@@ -1,7 +1,8 @@
 """`station run`: real cameras, a real controller (or none), until told to stop.
 
-Start checks run in the order configuration, camera, controller, model; the first failure decides the exit code. After the
-start, losses are states, never exits. Without a configuration the station observes only: NO DIVERTS SENT.
+Start checks run in the order configuration, camera, controller, model; the first failure decides the exit code. With the port
+`auto` the controller is looked for before a configured camera is opened. After the start, losses are states, never exits; only
+a thread that fails ends the run. Without a configuration the station observes only: NO DIVERTS SENT.
 """
 
 import subprocess

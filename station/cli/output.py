@@ -1,6 +1,6 @@
 """The one place of the command line that prints: data on stdout, messages on stderr, an error as one clear line.
 
-Knows exit codes (architecture, section 8). Knows nothing of any command.
+Knows exit codes (README, "Exit codes"). Knows nothing of any command.
 """
 
 import functools

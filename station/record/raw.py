@@ -1,4 +1,4 @@
-"""The raw record: items.jsonl and commands.jsonl, from which an outsider can recompute every figure of the report.
+"""The raw record: items.jsonl and commands.jsonl, from which an outsider can recompute what the report says of items.
 
 A line is written whole or not at all, also when the disk fills up in the middle. Knows files; nothing of queues or SQL.
 """

@@ -1,7 +1,7 @@
 """What really happened: where each item landed, and how the station's tracks match the items that were there.
 
 Pure functions of raw records only - edges, belt motion, items, rows of items.jsonl; never of station objects.
-Definitions: architecture, section 4, "Truth".
+Definitions: ARCHITECTURE, "Records", Truth.
 """
 
 from __future__ import annotations

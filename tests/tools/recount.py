@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""An outsider's recount: every figure of a run report again, from the JSONL files alone, with the standard library alone.
+"""An outsider's recount of a run report from the JSONL files alone, with the standard library alone.
+
+Items, ledger, capture_to_scheduled, slack, fire error; of a simulated line late and wrong fires and the truth as well.
 
     recount.py DIR [--compare report.json]
 
