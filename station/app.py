@@ -127,9 +127,7 @@ def open_relay_board(config: StationConfig, port: str, tap: WireTap | None = Non
         from firmware_bridge.relay_board import RelayBoard
         from firmware_bridge.relay_session import RelaySettings
     except ImportError as error:
-        raise ConfigError(
-            f"{RELAY}{port}: {error}. A relay board needs pymodbus: pip install 'station[relay]'"
-        ) from None
+        raise ConfigError(f"{RELAY}{port}: {error}. A relay board needs the package: pip install pymodbus") from None
     settings = RelaySettings(**config.link.relay.model_dump())
     controller = RelayBoard(SerialTransport(port, PortSettings(settings.baud)), settings, tap)
     try:

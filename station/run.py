@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_bridge.discovery import choose
+from firmware_bridge.errors import BridgeError
 from firmware_bridge.serial_port import PortSettings
 from firmware_bridge.trace import MODBUS
 from station.app import (
@@ -211,7 +212,7 @@ def _run_on(
             options.service.stopping()
             live.finish()
             screen.close()
-    except StationError:
+    except (StationError, BridgeError):
         flush(archive)
         close_run(archive, Ending("failed", 0, None), 0, 0.0, clock)
         raise

@@ -71,7 +71,7 @@ def _broker(config: StationConfig) -> "MqttOutput | None":
     try:
         from station.outputs.mqtt import MqttOutput
     except ModuleNotFoundError as error:
-        raise ConfigError(f"[mqtt]: {error}. It needs paho-mqtt: pip install 'station[mqtt]'") from None
+        raise ConfigError(f"[mqtt]: {error}. It needs the package: pip install paho-mqtt") from None
     broker = MqttOutput(config.mqtt, config.name)
     broker.start()
     return broker

@@ -76,7 +76,7 @@ def write_onnx(loaded: LoadedModel, out: Path) -> Runner:
             exported_program(loaded), dynamo=True, input_names=["pixels"], output_names=["logits"]
         )
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--format onnx needs {error.name}: pip install 'station[export]'.") from None
+        raise ConfigError(f"--format onnx needs {error.name}: pip install onnx onnxscript.") from None
     if program is None:
         raise ModelError("onnx: the exporter gave nothing back.")
     program.save(str(out))
@@ -94,7 +94,7 @@ def _openvino() -> Any:
     try:
         import openvino
     except ModuleNotFoundError:
-        raise ConfigError("this format needs OpenVINO: pip install 'station[openvino]'.") from None
+        raise ConfigError("this format needs OpenVINO: pip install openvino.") from None
     return openvino
 
 

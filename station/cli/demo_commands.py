@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from station.cli.output import data, data_json, say, told
+from station.cli.output import INTERRUPTED, data, data_json, say, told
 from station.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def demo(
         data_json(report)
     else:
         data(report_text(report))
+    if report["status"] == "interrupted":
+        raise typer.Exit(INTERRUPTED)
 
 
 def require_folder(flag: str, folder: Path | None) -> None:
@@ -138,7 +140,10 @@ def report_text(report: dict[str, Any]) -> str:
     lines.append(
         f"frames     {frames['processed']} of {frames['captured']}, {frames['dropped']} dropped, {frames['stale']} stale"
     )
-    lines.append(f"fires      {report['late_fires']} late, {report['wrong_fires']} wrong")
+    if report["late_fires"] is None:
+        lines.append("fires      not judged: only the simulated line says what its outputs did")
+    else:
+        lines.append(f"fires      {report['late_fires']} late, {report['wrong_fires']} wrong")
     if report.get("latency_ms"):
         scheduled = report["latency_ms"]["capture_to_scheduled"]
         lines.append(f"latency    capture to scheduled {scheduled['p50']} ms p50, {scheduled['p99']} ms p99")

@@ -18,7 +18,7 @@ def modbus_wanted() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(f"{error}. Relay boards need pymodbus: pip install 'station[relay]'") from None
+        raise ConfigError(f"{error}. Relay boards need the package: pip install pymodbus") from None
 
 
 class Shown:

@@ -18,7 +18,7 @@ def broker_findings(settings: MqttConfig | None, clock: Clock) -> Iterator[Findi
 
         trouble = trouble_with(settings, clock)
     except ModuleNotFoundError as error:
-        yield failed("broker", str(error), "pip install 'station[mqtt]'")
+        yield failed("broker", str(error), "pip install paho-mqtt")
     except ConfigError as error:
         yield failed("broker", str(error), "mqtt.password_file: one line, readable by the station's user")
     else:

@@ -186,7 +186,7 @@ def relay_findings(transport: Transport, config: StationConfig, clock: Clock) ->
         from firmware_bridge.relay_probe import RelayProbe
         from firmware_bridge.relay_session import RelaySettings
     except ImportError as error:
-        yield failed("relay board", str(error), "pip install 'station[relay]'")
+        yield failed("relay board", str(error), "pip install pymodbus")
         return
     from station.commissioning.relay_ping import ask
 

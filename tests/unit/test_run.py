@@ -1,4 +1,4 @@
-"""What a run is told to show before it begins: on a simulated controller that it is a simulation, else not."""
+"""A run before it begins: what it is told to show, and what becomes of one that cannot begin."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from station.config import StationConfig, builtin_config
+from firmware_bridge.errors import PortError
+from station.config import StationConfig, builtin_config, changed
+from station.record.archive import open_archive
 from station.run import RunOptions, run
 
 PORT = "/dev/ttyACM7"
@@ -45,3 +47,17 @@ def test_a_run_on_the_simulated_controller_carries_the_badge(
     config = builtin_config("virtual")
     run(RunOptions((str(pictures),), config, port=port, dry_run=dry_run, out=tmp_path / "out"), lambda _: None)
     assert shown == [(simulated, None if dry_run else port or "virtual")]
+
+
+def test_a_run_that_finds_no_controller_is_closed_as_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    def nobody(*_: object, **__: object) -> str:
+        raise PortError("auto: no controller answers.")
+
+    monkeypatch.setattr("station.run.choose", nobody)
+    config = changed(builtin_config("virtual"), link={"auto_rearm": False}, record={"directory": str(tmp_path)})
+    with pytest.raises(PortError):
+        run(RunOptions((str(pictures),), config, port="auto", out=tmp_path / "out"), lambda _: None)
+    with open_archive(tmp_path) as archive:
+        assert [one.status for one in archive.runs()] == ["failed"]
