@@ -48,6 +48,11 @@ class CameraConfig(Section):
             raise ValueError("homography must be 3 rows of 3 numbers; `station calibrate belt` writes it")
         return self
 
+    @property
+    def scaled_for_px(self) -> tuple[int, int] | None:
+        """Width and height of the only pictures that scale or homography hold for; None without either: the belt fills any."""
+        return None if self.mm_per_px is None and self.homography is None else (self.width_px, self.height_px)
+
 
 class GateConfigSection(Section):
     from_mm: float = Field(ge=-100, le=5000)  # lateral reach of the gate

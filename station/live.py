@@ -20,8 +20,10 @@ from firmware_bridge.messages import LinkChanged, LinkState, LinkStatus, Reply
 from station.books import Books
 from station.camera_thread import CameraNews, CameraThread, Caught, FrameSpotter
 from station.capture.camera import Camera, CameraInfo
+from station.capture.source import check_size
 from station.channels import Bounded, ChannelFull, Latest
 from station.clock import Clock
+from station.config import CameraConfig
 from station.datatypes import Frame, OutcomeKind
 from station.errors import ControllerError
 from station.events import EventKind
@@ -74,11 +76,16 @@ class LiveRun:
 
     # -- start, in the order of the start checks: camera, controller, model ----------------------------------------
 
-    def open_cameras(self, cameras: Mapping[str, Camera]) -> dict[str, CameraInfo]:
-        """Raises CameraError."""
+    def open_cameras(
+        self, cameras: Mapping[str, Camera], described: Sequence[CameraConfig] = ()
+    ) -> dict[str, CameraInfo]:
+        """Raises CameraError, also for pictures of another size than a described camera's millimetres hold for."""
         news = CameraNews(self._frame_ready.set, self._note_lost, self._note_back)
+        sizes_px = {camera.id: camera.scaled_for_px for camera in described}
         for camera_id, camera in cameras.items():
-            self._cameras[camera_id] = CameraThread(camera_id, camera, camera.open(), self.clock, self._placed, news)
+            info, size_px = camera.open(), sizes_px.get(camera_id)
+            self._cameras[camera_id] = CameraThread(camera_id, camera, info, self.clock, self._placed, news, size_px)
+            check_size(info, size_px)  # last: what is open is closed at the end
         return {camera_id: one.info for camera_id, one in self._cameras.items()}
 
     def open_link(self) -> None:
@@ -135,7 +142,7 @@ class LiveRun:
         return camera.tally.captured if camera is not None else 0
 
     def poor(self, camera_id: str) -> int:
-        """Of these, black, frozen or repeated ones: they are not used."""
+        """Of these, black, frozen or repeated ones, or of another size: they are not used."""
         camera = self._cameras.get(camera_id)
         return camera.poor if camera is not None else 0
 

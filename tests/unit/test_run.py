@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from station.config import StationConfig, builtin_config
+from station.errors import CameraError
 from station.run import RunOptions, run
 
 PORT = "/dev/ttyACM7"
@@ -45,3 +46,11 @@ def test_a_run_on_the_simulated_controller_carries_the_badge(
     config = builtin_config("virtual")
     run(RunOptions((str(pictures),), config, port=port, dry_run=dry_run, out=tmp_path / "out"), lambda _: None)
     assert shown == [(simulated, None if dry_run else port or "virtual")]
+
+
+def test_pictures_of_another_size_than_the_calibrated_one_are_no_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CameraError, match=r"120x80 px, cameras\.camera0 is calibrated for 1280x800\. Set its width_px"):
+        run(RunOptions((str(pictures),), builtin_config("virtual"), dry_run=True), lambda _: None)
