@@ -38,7 +38,7 @@ class CameraNews:
 
     ready: Callable[[], None]  # a frame waits
     lost: Callable[[str, str], None]  # camera id, why
-    back: Callable[[str, int], None]  # camera id, for how long it was away (ns)
+    back: Callable[[CameraInfo, int], None]  # what it is now, for how long it was away (ns)
 
 
 @dataclass(slots=True)

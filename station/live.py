@@ -26,7 +26,7 @@ from station.clock import Clock
 from station.config import CameraConfig
 from station.datatypes import Frame, OutcomeKind
 from station.errors import ControllerError
-from station.events import EventKind
+from station.events import EventKind, Json
 from station.lockstep import placed_by, tell
 from station.machine import Command, State
 from station.pipeline import Controls, SortLoop, StepResult
@@ -269,8 +269,11 @@ class LiveRun:
     def _note_lost(self, camera_id: str, why: str) -> None:
         self.books.event(EventKind.CAMERA_LOST, self.clock.now_ns(), camera_id, why=why)
 
-    def _note_back(self, camera_id: str, away_ns: int) -> None:
-        self.books.event(EventKind.CAMERA_BACK, self.clock.now_ns(), camera_id, away_ms=round(away_ns / 1e6))
+    def _note_back(self, info: CameraInfo, away_ns: int) -> None:
+        # Plugged in again, it may refuse what it took at the start: other light than the model was trained in.
+        refused: dict[str, Json] = {"words": "; ".join(info.warnings)} if info.warnings else {}
+        away_ms = round(away_ns / 1e6)
+        self.books.event(EventKind.CAMERA_BACK, self.clock.now_ns(), info.camera_id, away_ms=away_ms, **refused)
 
     def _record(self) -> None:
         self.books.recorder.step(self.clock.now_ns())

@@ -34,7 +34,7 @@ class SourceNews:
     """Whom to tell; called on the thread that reads."""
 
     lost: Callable[[str, str], None]  # camera id, why
-    back: Callable[[str, int], None]  # camera id, for how long it was away (ns)
+    back: Callable[[CameraInfo, int], None]  # what it is now, for how long it was away (ns)
 
 
 def check_size(info: CameraInfo, size_px: SizePx | None) -> None:
@@ -91,7 +91,7 @@ class FrameSource:
         self.newest_ns, self.trouble = frame.captured_ns, ""
         if self._away_since_ns is not None:
             away_ns, self._away_since_ns = self._clock.now_ns() - self._away_since_ns, None
-            self._news.back(self.info.camera_id, away_ns)
+            self._news.back(self.info, away_ns)
         return frame
 
     def _count(self, frame: Frame) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from station.capture.camera import CameraInfo
 from station.clock import Clock, SystemClock
 from station.config import CameraConfig, builtin_config, changed
 from station.datatypes import Frame
-from station.errors import CameraError, ControllerError
+from station.errors import CameraError, CameraLost, ControllerError
+from station.events import EventKind
 from station.live import LiveRun
 from station.machine import Command, State
 from station.record.recorder import Recorder
@@ -82,13 +84,43 @@ def test_a_camera_whose_millimetres_would_not_hold_is_no_start(described: dict[s
     assert not camera.is_open
 
 
+class PluggedInAgain(Pictures):
+    """Lost at once, and opened again it does not take the exposure any more."""
+
+    def open(self) -> CameraInfo:
+        warnings = ("exposure_ms: asked for 1, the camera gives 33",) if self._given else ()
+        return replace(super().open(), warnings=warnings)
+
+    def read(self) -> Frame | None:
+        frame = super().read()
+        if self._given == 1:
+            raise CameraLost("unplugged")
+        return frame
+
+
+def begun(camera: Pictures, clock: Clock, described: dict[str, Any]) -> LiveRun:
+    config = changed(builtin_config("virtual"), cameras=[described])
+    run, eyesight = LiveRun(clock, Books(Recorder([]), 0), None), build_eyesight(config)
+    run.open_cameras({"camera0": camera}, config.cameras)
+    loop = build_loop(config, views_of(eyesight), StubRecogniser((), seed=1), clock, auto_rearm=True)
+    run.begin(loop, spotters_of(eyesight))
+    return run
+
+
+def test_what_a_camera_refuses_when_it_is_back_is_told() -> None:
+    clock = SystemClock()
+    run = begun(PluggedInAgain(clock), clock, {})
+    try:
+        assert run.wait_for(lambda: run.newest_frame_ns("camera0") > 0, 10.0)
+    finally:
+        run.finish()
+    told = [event for event in run.books.happened if event.what is EventKind.CAMERA_BACK]
+    assert [event.detail["words"] for event in told] == ["exposure_ms: asked for 1, the camera gives 33"]
+
+
 def test_pictures_that_change_their_size_while_it_runs_are_not_used_and_it_is_said_why() -> None:
     clock = SystemClock()
-    config = changed(builtin_config("virtual"), cameras=[{"mm_per_px": 7.5, "width_px": 80, "height_px": 64}])
-    run, eyesight = LiveRun(clock, Books(Recorder([]), 0), None), build_eyesight(config)
-    loop = build_loop(config, views_of(eyesight), StubRecogniser((), seed=1), clock, auto_rearm=True)
-    run.open_cameras({"camera0": Pictures(clock)}, config.cameras)
-    run.begin(loop, spotters_of(eyesight))
+    run = begun(Pictures(clock), clock, {"mm_per_px": 7.5, "width_px": 80, "height_px": 64})
     try:
         assert run.wait_for(lambda: run.camera_trouble("camera0") != "" or run.newest_frame_ns("camera0") > 0, 10.0)
         assert run.camera_trouble("camera0") == "pictures have another size: 40x32 px, calibrated for 80x64"
