@@ -34,7 +34,7 @@ class FrameTally:
     captured: int = 0
     processed: int = 0
     dropped: int = 0
-    stale: int = 0  # black, frozen, repeated, too old, or without a belt position: never shown to the model
+    stale: int = 0  # black, frozen, repeated, resized, too old, or without a belt position: never shown to the model
 
 
 @dataclass(slots=True)

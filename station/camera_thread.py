@@ -14,7 +14,7 @@ from station.capture.freshness import Freshness
 from station.capture.source import FrameSource, SourceNews
 from station.channels import DropOldest
 from station.clock import Clock
-from station.datatypes import Frame
+from station.datatypes import Frame, SizePx
 from station.tracking.spotter import Spotted
 
 MS = 1_000_000
@@ -38,7 +38,7 @@ class CameraNews:
 
     ready: Callable[[], None]  # a frame waits
     lost: Callable[[str, str], None]  # camera id, why
-    back: Callable[[str, int], None]  # camera id, for how long it was away (ns)
+    back: Callable[[CameraInfo, int], None]  # what it is now, for how long it was away (ns)
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class CameraThread:
     clock: Clock
     place: Place
     news: CameraNews
+    size_px: SizePx | None = None  # that its pictures must have; None: any
     spotter: FrameSpotter | None = None  # given before the thread starts
     caught: DropOldest[Caught] = field(default_factory=lambda: DropOldest(2))
     tally: FrameTally = field(default_factory=FrameTally)  # `dropped` and `processed` are the loop's to know
@@ -56,7 +57,8 @@ class CameraThread:
     _unplaced: int = 0
 
     def __post_init__(self) -> None:
-        self._source = FrameSource(self.camera, self.info, self.clock, SourceNews(self.news.lost, self.news.back))
+        news = SourceNews(self.news.lost, self.news.back)
+        self._source = FrameSource(self.camera, self.info, self.clock, news, self.size_px)
 
     @property
     def ended(self) -> bool:
@@ -64,7 +66,7 @@ class CameraThread:
 
     @property
     def poor(self) -> int:
-        """Frames that were no picture of the belt: black, frozen, repeated or damaged."""
+        """Frames that were no picture of the belt: black, frozen, repeated, damaged or of another size."""
         refused = self._source.refused
         return refused.total() - refused[Freshness.STALE]
 

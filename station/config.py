@@ -48,6 +48,11 @@ class CameraConfig(Section):
             raise ValueError("homography must be 3 rows of 3 numbers; `station calibrate belt` writes it")
         return self
 
+    @property
+    def scaled_for_px(self) -> tuple[int, int] | None:
+        """Width and height of the only pictures that scale or homography hold for; None without either: the belt fills any."""
+        return None if self.mm_per_px is None and self.homography is None else (self.width_px, self.height_px)
+
 
 class GateConfigSection(Section):
     from_mm: float = Field(ge=-100, le=5000)  # lateral reach of the gate
@@ -60,6 +65,15 @@ class GateConfigSection(Section):
     max_hold_ms: float = Field(default=1000, gt=0, le=60000)
     min_gap_ms: float = Field(default=5, ge=0, le=1000)
     max_duty: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _reaches_somewhere(self) -> "GateConfigSection":
+        if self.to_mm <= self.from_mm:
+            raise ValueError(
+                f"to_mm = {self.to_mm:g} is not beyond from_mm = {self.from_mm:g}: such a gate would never act. "
+                "Give its left edge on the belt as from_mm and its right edge as to_mm"
+            )
+        return self
 
 
 class GateBar(Section):
@@ -294,6 +308,14 @@ class StationConfig(Section):
             for gate in bin_.gates:
                 if not 0 <= gate < count:
                     raise ValueError(f"sort.bins.{name}.gates: gate {gate} does not exist; allowed 0..{count - 1}")
+            # One command has one window for all its gates: on another line a gate would act at the wrong moment.
+            lines_mm = sorted({self.gates[gate].at_mm for gate in bin_.gates})
+            if len(lines_mm) > 1:
+                stand = " and ".join(f"{at_mm:g}" for at_mm in lines_mm)
+                raise ValueError(
+                    f"sort.bins.{name}.gates: they stand at at_mm = {stand}, and the gates of a bin must stand on one "
+                    "line. Correct at_mm, or give each line a bin of its own"
+                )
         if self.belt.mm_per_count is None and self.belt.speed_m_s is None:
             raise ValueError("belt: give mm_per_count (encoder) or speed_m_s (constant speed)")
         ids = [camera.id for camera in self.cameras]

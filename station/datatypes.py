@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from firmware_bridge.messages import DivertCommand
 
 BgrImage: TypeAlias = NDArray[np.uint8]  # (H, W, 3), OpenCV channel order
+SizePx: TypeAlias = tuple[int, int]  # width, height
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Frame:
     belt_count: float | None = None  # encoder count at captured_ns
     belt_count_bound: float | None = None  # the count is within +- this
     belt_epoch: int | None = None  # boot of the device that counted: counts of two boots cannot be compared
+
+    @property
+    def size_px(self) -> SizePx:
+        height_px, width_px = self.bgr.shape[:2]
+        return width_px, height_px
 
 
 @dataclass(frozen=True, slots=True)

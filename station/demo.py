@@ -141,7 +141,7 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
     screen = Screen(config, run, options.screen or ScreenSetup(simulated=True))
     status, link = "failed", None
     try:
-        run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras})
+        run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras}, config.cameras)
         run.open_link()
         recogniser = FailingRecogniser(archive.keep_crops(brain.recogniser, config), times)
         eyesight = build_eyesight(config)

@@ -68,7 +68,7 @@ class Limits:
 class CameraReading:
     live: bool  # a picture that can be used came lately
     captured: int  # frames so far
-    poor: int = 0  # of them black, frozen or repeated
+    poor: int = 0  # of them black, frozen, repeated or of another size
     configured_fps: float = 30.0
     trouble: str = ""  # why the pictures that come are not used
 

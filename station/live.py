@@ -20,11 +20,13 @@ from firmware_bridge.messages import LinkChanged, LinkState, LinkStatus, Reply
 from station.books import Books
 from station.camera_thread import CameraNews, CameraThread, Caught, FrameSpotter
 from station.capture.camera import Camera, CameraInfo
+from station.capture.source import check_size
 from station.channels import Bounded, ChannelFull, Latest
 from station.clock import Clock
+from station.config import CameraConfig
 from station.datatypes import Frame, OutcomeKind
 from station.errors import ControllerError
-from station.events import EventKind
+from station.events import EventKind, Json
 from station.lockstep import placed_by, tell
 from station.machine import Command, State
 from station.pipeline import Controls, SortLoop, StepResult
@@ -74,11 +76,16 @@ class LiveRun:
 
     # -- start, in the order of the start checks: camera, controller, model ----------------------------------------
 
-    def open_cameras(self, cameras: Mapping[str, Camera]) -> dict[str, CameraInfo]:
-        """Raises CameraError."""
+    def open_cameras(
+        self, cameras: Mapping[str, Camera], described: Sequence[CameraConfig] = ()
+    ) -> dict[str, CameraInfo]:
+        """Raises CameraError, also for pictures of another size than a described camera's millimetres hold for."""
         news = CameraNews(self._frame_ready.set, self._note_lost, self._note_back)
+        sizes_px = {camera.id: camera.scaled_for_px for camera in described}
         for camera_id, camera in cameras.items():
-            self._cameras[camera_id] = CameraThread(camera_id, camera, camera.open(), self.clock, self._placed, news)
+            info, size_px = camera.open(), sizes_px.get(camera_id)
+            self._cameras[camera_id] = CameraThread(camera_id, camera, info, self.clock, self._placed, news, size_px)
+            check_size(info, size_px)  # last: what is open is closed at the end
         return {camera_id: one.info for camera_id, one in self._cameras.items()}
 
     def open_link(self) -> None:
@@ -135,7 +142,7 @@ class LiveRun:
         return camera.tally.captured if camera is not None else 0
 
     def poor(self, camera_id: str) -> int:
-        """Of these, black, frozen or repeated ones: they are not used."""
+        """Of these, black, frozen or repeated ones, or of another size: they are not used."""
         camera = self._cameras.get(camera_id)
         return camera.poor if camera is not None else 0
 
@@ -262,8 +269,11 @@ class LiveRun:
     def _note_lost(self, camera_id: str, why: str) -> None:
         self.books.event(EventKind.CAMERA_LOST, self.clock.now_ns(), camera_id, why=why)
 
-    def _note_back(self, camera_id: str, away_ns: int) -> None:
-        self.books.event(EventKind.CAMERA_BACK, self.clock.now_ns(), camera_id, away_ms=round(away_ns / 1e6))
+    def _note_back(self, info: CameraInfo, away_ns: int) -> None:
+        # Plugged in again, it may refuse what it took at the start: other light than the model was trained in.
+        refused: dict[str, Json] = {"words": "; ".join(info.warnings)} if info.warnings else {}
+        away_ms = round(away_ns / 1e6)
+        self.books.event(EventKind.CAMERA_BACK, self.clock.now_ns(), info.camera_id, away_ms=away_ms, **refused)
 
     def _record(self) -> None:
         self.books.recorder.step(self.clock.now_ns())

@@ -13,6 +13,7 @@ from typing import Any
 from station.app import Brain, build_brain, build_eyesight, build_loop, observing_config, set_thread_counts, views_of
 from station.archive_run import stored_items
 from station.capture.recorded import RecordedCamera
+from station.capture.source import check_size
 from station.clock import ManualClock
 from station.config import StationConfig, changed
 from station.datatypes import ItemRecord
@@ -65,8 +66,8 @@ def replay(source: str, config: StationConfig | None, brain: Brain | None = None
     """See the whole recording again. Without a configuration the pictures tell speed and direction. Raises StationError."""
     clock = ManualClock()
     in_force, camera = _camera(source, config, clock)
-    camera.open()
     try:
+        check_size(camera.open(), in_force.cameras[0].scaled_for_px)
         if brain is None:
             set_thread_counts(in_force.recognition.threads)
             brain = build_brain(in_force)

@@ -192,7 +192,8 @@ def _run_on(
         live = LiveRun(clock, archive.books, _controller(config, port, clock, archive))
         screen = Screen(config, live, options.screen)
         try:
-            infos = live.open_cameras(cameras)
+            # Without a configuration the first picture's size was taken for the scale: nobody measured one.
+            infos = live.open_cameras(cameras, config.cameras if options.config is not None else ())
             for warning in (text for info in infos.values() for text in info.warnings):
                 say(f"camera: {warning}")
             live.open_link()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from station.datatypes import Frame
+from station.datatypes import Frame, SizePx
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,10 @@ class CameraInfo:
     live: bool  # frames come in their own time; a recording waits to be read
     stamp: str  # where captured_ns comes from: "driver", "stream", "grab", "recorded", "simulated"
     warnings: tuple[str, ...] = field(default=())  # settings asked for and refused, in words
+
+    @property
+    def size_px(self) -> SizePx:
+        return self.width_px, self.height_px
 
 
 class Camera(Protocol):

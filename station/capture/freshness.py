@@ -1,8 +1,9 @@
 """Judges whether a frame can be trusted to be a new picture of the belt. Pure: knows frames, not cameras and not clocks.
 
 A broken stream repeats its last frame at any rate, a dying camera sends black, a stuck one the same picture with new stamps,
-a decoder without its reference paints what it misses in one flat colour. Real sensors are noisy: two honest pictures of a
-standing belt still differ somewhere. A stuck camera behind a video coder differs too, by what the coder still mends.
+a decoder without its reference paints what it misses in one flat colour, a camera that was away may come back with another
+size. Real sensors are noisy: two honest pictures of a standing belt still differ somewhere. A stuck camera behind a video coder
+differs too, by what the coder still mends.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from station.datatypes import Frame
+from station.datatypes import Frame, SizePx
 
 GRID = 16  # every n-th pixel in both directions is looked at: 4,000 of a million
 BLACK_LEVEL = 12  # grey level under which nearly every pixel of a dead camera lies
@@ -31,11 +32,14 @@ class Freshness(Enum):
     REPEATED = "repeated"  # the same picture once more
     STALE = "stale"  # captured no later than the one before, or too long ago
     CORRUPT = "corrupt"  # part of it could not be decoded
+    RESIZED = "resized"  # of another size than the millimetres hold for
 
 
 class FrameGuard:
-    def __init__(self, stale_after_ns: int = 500_000_000) -> None:
+    def __init__(self, stale_after_ns: int = 500_000_000, size_px: SizePx | None = None) -> None:
+        """`size_px`: what every picture must have; None: any size."""
         self._stale_after_ns = stale_after_ns
+        self._size_px = size_px
         self._last_sample: NDArray[np.uint8] | None = None
         self._last_captured_ns: int | None = None
         self._repeats = 0  # of the last picture that was really another one
@@ -46,6 +50,8 @@ class FrameGuard:
         repeated = self._is_repeated(sample)
         backwards = self._last_captured_ns is not None and frame.captured_ns <= self._last_captured_ns
         self._last_sample, self._last_captured_ns = sample, frame.captured_ns
+        if self._size_px is not None and self._size_px != frame.size_px:
+            return Freshness.RESIZED
         if backwards or (now_ns is not None and now_ns - frame.captured_ns > self._stale_after_ns):
             return Freshness.STALE
         if float(np.percentile(sample, 98)) < BLACK_LEVEL:

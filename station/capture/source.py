@@ -1,7 +1,9 @@
 """A source of frames as the station uses it: read, judged, and opened anew when it is lost. For its camera's thread.
 
-What is not a fresh picture is counted and goes no further. A lost source is tried again for as long as it takes. Knows no
-stage, no queue and no record; losses and returns are told through `SourceNews`.
+What is not a fresh picture is counted and goes no further. A lost source is tried again for as long as it takes. The one place
+that compares the size of pictures with the one that the configuration's millimetres hold for: at the start it is asked for, and
+a live source that comes back with another gives no pictures. Knows no stage, no queue and no record; losses and returns are
+told through `SourceNews`.
 """
 
 from collections import Counter
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from station.capture.camera import Camera, CameraInfo
 from station.capture.freshness import FrameGuard, Freshness, Patience
 from station.clock import Clock
-from station.datatypes import Frame
+from station.datatypes import Frame, SizePx
 from station.errors import CameraError, CameraLost
 
 REOPEN_AFTER_NS = 250_000_000  # between tries; a try may take seconds itself, on an address that does not answer
@@ -23,6 +25,7 @@ IN_WORDS = {
     Freshness.REPEATED: "pictures are frozen",
     Freshness.STALE: "pictures come too late",
     Freshness.CORRUPT: "pictures are damaged",
+    Freshness.RESIZED: "pictures have another size",
 }
 
 
@@ -31,12 +34,24 @@ class SourceNews:
     """Whom to tell; called on the thread that reads."""
 
     lost: Callable[[str, str], None]  # camera id, why
-    back: Callable[[str, int], None]  # camera id, for how long it was away (ns)
+    back: Callable[[CameraInfo, int], None]  # what it is now, for how long it was away (ns)
+
+
+def check_size(info: CameraInfo, size_px: SizePx | None) -> None:
+    """Raises CameraError when the source gives pictures of another size: every item would be seen at a wrong place."""
+    if size_px is not None and size_px != info.size_px:
+        raise CameraError(
+            f"{info.source}: it gives pictures of {_words(info.size_px)} px, cameras.{info.camera_id} is "
+            f"calibrated for {_words(size_px)}. Set its width_px and height_px to what the camera gives and run "
+            "`station calibrate belt` again, or make the camera deliver that size."
+        )
 
 
 class FrameSource:
-    def __init__(self, camera: Camera, info: CameraInfo, clock: Clock, news: SourceNews) -> None:
-        """`camera` has been opened and gave `info`."""
+    def __init__(
+        self, camera: Camera, info: CameraInfo, clock: Clock, news: SourceNews, size_px: SizePx | None = None
+    ) -> None:
+        """`camera` has been opened and gave `info`; `size_px`: what its pictures must have, None for any size."""
         self.info = info
         self.ended = False  # a recording, read to its end
         self.captured = 0  # frames the camera gave
@@ -47,7 +62,8 @@ class FrameSource:
         self._camera = camera
         self._clock = clock
         self._news = news
-        self._guard = FrameGuard()
+        self._size_px = size_px
+        self._guard = FrameGuard(size_px=size_px)
         self._patience = Patience()
         self._last_id: int | None = None
         self._lost_ns: int | None = None  # closed since
@@ -75,7 +91,7 @@ class FrameSource:
         self.newest_ns, self.trouble = frame.captured_ns, ""
         if self._away_since_ns is not None:
             away_ns, self._away_since_ns = self._clock.now_ns() - self._away_since_ns, None
-            self._news.back(self.info.camera_id, away_ns)
+            self._news.back(self.info, away_ns)
         return frame
 
     def _count(self, frame: Frame) -> None:
@@ -91,10 +107,15 @@ class FrameSource:
         if verdict is Freshness.OK:
             return True
         self.refused[verdict] += 1
-        self.trouble = IN_WORDS[verdict]
+        self.trouble = self._in_words(verdict, frame)
         if patience_over:
             self._lose(f"{self.info.source}: {self.trouble}; opening it anew")
         return False
+
+    def _in_words(self, verdict: Freshness, frame: Frame) -> str:
+        if verdict is Freshness.RESIZED and self._size_px is not None:
+            return f"{IN_WORDS[verdict]}: {_words(frame.size_px)} px, calibrated for {_words(self._size_px)}"
+        return IN_WORDS[verdict]
 
     def _lose(self, why: str) -> None:
         now_ns = self._clock.now_ns()
@@ -111,3 +132,7 @@ class FrameSource:
             self._clock.sleep_ns(REOPEN_AFTER_NS)
             return
         self._lost_ns = None
+
+
+def _words(size_px: SizePx) -> str:
+    return f"{size_px[0]}x{size_px[1]}"

@@ -1,9 +1,10 @@
 """Bin to gates and window. The only place where a decision becomes a command.
 
-Theory of operation. All gates of a bin stand on one line across the belt, at `at_mm` on the station axis. A point of an item
-at belt coordinate x feels the gate when the belt's travel is at_mm - x, so a window in belt coordinates is a window of travel,
-hence of encoder counts (or, without an encoder, of time at constant speed). The window is the item's own extent over the
-chosen gates plus its position's uncertainty at both ends, never an enlarged constant: extra air hits neighbours.
+Theory of operation. All gates of a bin stand on one line across the belt (else the configuration is refused), at `at_mm` on the
+station axis. A point of an item at belt coordinate x feels the gate when the belt's travel is at_mm - x, so a window in belt
+coordinates is a window of travel, hence of encoder counts (or, without an encoder, of time at constant speed). The window is
+the item's own extent over the chosen gates plus its position's uncertainty at both ends, never an enlarged constant: extra
+air hits neighbours.
 
 Neighbour protection. An item with at least half of its footprint covered is diverted. Among contiguous gate choices and
 trimmed windows the one that covers most of the target is taken, as long as no protected neighbour is covered beyond
@@ -29,6 +30,7 @@ TRIMS = (0.0, 0.12, 0.24, 0.36)  # parts of the item's length a window may give 
 RATE_SHARE = 0.98  # the device measures the belt's rate a little differently, and slower means longer
 WORTHWHILE = 0.06  # a gate that holds less of the target stays shut
 KEEP_BEHIND_MM = 500.0  # windows this far past the gates can touch nothing any more
+OUTLINE_MM = 10.0  # an outline, seen once, may stick out of the size that many sightings settled by this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,10 @@ class Scheduler:
             return Planned(None, OutcomeReason.TOO_LONG, None, 0.0, 0.0)
         self._forget(at_mm - motion.travel_mm)
         footprint = footprint_of(target)
-        spared = self._spared(footprint, neighbours)
         room_mm = (self._longest_mm(gates, motion.speed_mm_s) - target.length_mm) / 2
-        choice = self._choose(footprint, gates, spared, min(self._sort.margin_mm + 2 * target.sigma_mm, room_mm))
+        margin_mm = min(self._sort.margin_mm + 2 * target.sigma_mm, room_mm)
+        spared = self._spared(footprint, self._touched(footprint, gates), neighbours, margin_mm)
+        choice = self._choose(footprint, gates, spared, margin_mm)
         if choice is None:
             return Planned(None, OutcomeReason.NEIGHBOUR, None, 0.0, 0.0)
         divertible = choice.cover >= self._sort.min_cover
@@ -120,10 +123,17 @@ class Scheduler:
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
-    def _spared(self, target: Footprint, neighbours: Sequence[Track]) -> list[tuple[Footprint, Mm]]:
+    def _spared(
+        self, target: Footprint, acting: Sequence[int], neighbours: Sequence[Track], margin_mm: float
+    ) -> list[tuple[Footprint, Mm]]:
         """Neighbours a window for `target` could reach, each with what is covered of it already."""
-        low, high = float(target.lo_mm.min()) - 60, float(target.hi_mm.max()) + 60
-        left, right = float(target.lateral_mm[0]) - 2 * 90, float(target.lateral_mm[-1]) + 2 * 90
+        if not acting:
+            return []
+        around_mm = max(margin_mm, 0.0) + OUTLINE_MM
+        low, high = float(target.lo_mm.min()) - around_mm, float(target.hi_mm.max()) + around_mm
+        # A gate acts over its whole width, however little of it the target needs: one flap may span the belt.
+        left = min(float(self._from_mm[g]) for g in acting) - OUTLINE_MM
+        right = max(float(self._to_mm[g]) for g in acting) + OUTLINE_MM
         near = []
         for track in neighbours:
             if abs(track.along_mm - (low + high) / 2) > (high - low) / 2 + track.length_mm / 2:

@@ -53,6 +53,7 @@ class Tracker:
         self._belt = belt
         self._ids = ids
         self._known: list[KnownItem] = []
+        self._fused: list[KnownItem] = []  # in this frame, of those that counted as items
         self._last_travel_mm: float | None = None
 
     def update(
@@ -60,6 +61,7 @@ class Tracker:
     ) -> TrackUpdate:
         """`travel_mm`: belt travel at the frame's capture; `bound_mm`: by how much it may be off against the last frame."""
         now_ns = frame.captured_ns
+        self._fused = []
         for item in self._known:
             item.seen_now, item.merged = None, False
         seen = self._joined([self._sight(detection, travel_mm) for detection in detections], travel_mm)
@@ -71,7 +73,8 @@ class Tracker:
             if item.seen_now is None and self._should_show(item, travel_mm):
                 item.miss()
             self._confirm(item)
-        ended = self._end(travel_mm, bound_mm)
+        fused = [EndedTrack(item.track(bound_mm), TrackEnd.LOST) for item in self._fused]
+        ended = [*fused, *self._end(travel_mm, bound_mm)]
         self._last_travel_mm = travel_mm
         alive = [item for item in self._known if item.confirmed]
         jammed = tuple(item.track_id for item in alive if item.jam_mm >= JAM_MM)
@@ -130,8 +133,9 @@ class Tracker:
             inside = [item for item in self._known if item.seen_now is None and self._lies(item, sighting, travel_mm)]
             still = self._standing(sighting, travel_mm)
             if len(inside) > 1 and not any(item.rear_seen for item in inside):
-                inside[0].restart(sighting, now_ns, travel_mm)
-                self._fuse(inside[1:])
+                whole, *pieces = sorted(inside, key=lambda item: not item.confirmed)  # what has an account keeps it
+                whole.restart(sighting, now_ns, travel_mm)
+                self._fuse(pieces)
             elif len(inside) > 1:
                 for item in inside:
                     item.merged = True
@@ -166,8 +170,14 @@ class Tracker:
                 one.merged = True
 
     def _fuse(self, pieces: Sequence[KnownItem]) -> None:
-        """Tips that came into view apart turned out to be one item's, before either counted as an item."""
+        """Tips that came into view apart turned out to be one item's.
+
+        Nearly always before either counted as an item (see `_confirm`). Tips too long to wait for have an account each by
+        then. It cannot be taken back, so that of all but one ends as lost: what became of it is the other's to tell. Kept
+        side by side as merged, both would stay without a look, and leave before their rears, for a third track to begin there.
+        """
         self._known = [item for item in self._known if item not in pieces]
+        self._fused += [item for item in pieces if item.confirmed]
 
     def _standing(self, sighting: Sighting, travel_mm: float) -> KnownItem | None:
         """The unmatched track that was seen at the same place in the picture one frame ago."""
@@ -194,12 +204,13 @@ class Tracker:
         return shown.length_mm > 0.6 * item.footprint.length_mm
 
     def _confirm(self, item: KnownItem) -> None:
+        # Two tips may yet be one item: it counts once its rear has come in, or when it is too long to wait for that.
         long = item.footprint.length_mm > LONG_SHARE * self._belt.view_length_mm
+        one_item = item.followed > 0 and (item.rear_seen > 0 or long)
         if item.entered:
-            # Two tips may yet be one item: it counts once its rear has come in, or when it is too long to wait for that.
-            item.confirmed = item.confirmed or item.ever_whole or (item.followed > 0 and (item.rear_seen > 0 or long))
+            item.confirmed = item.confirmed or item.ever_whole or one_item
         else:
-            item.confirmed = item.confirmed or (item.followed > 0 and item.carried_mm >= CARRIED_MM)
+            item.confirmed = item.confirmed or (one_item and item.carried_mm >= CARRIED_MM)
 
     def _end(self, travel_mm: float, bound_mm: float) -> Iterable[EndedTrack]:
         ended: list[EndedTrack] = []

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from station.capture.camera import CameraInfo
 from station.capture.opencv_camera import OpenCVCamera
 from station.capture.source import FrameSource, SourceNews
 from station.clock import SystemClock
@@ -103,7 +104,7 @@ class Viewer:
             self.first_after_ns = 0
             self._fresh.notify_all()
 
-    def _back(self, _: str, away_ns: int) -> None:
+    def _back(self, _: CameraInfo, away_ns: int) -> None:
         self.returns.append(time.monotonic_ns())
 
     def _crashed(self, _: str, error: BaseException) -> None:

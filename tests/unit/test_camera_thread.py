@@ -8,7 +8,7 @@ import pytest
 from station.camera_thread import CameraNews, CameraThread
 from station.capture.camera import Camera, CameraInfo
 from station.clock import ManualClock
-from station.datatypes import Frame
+from station.datatypes import Frame, SizePx
 from station.errors import CameraLost
 from station.tracking.spotter import Spotted
 
@@ -59,9 +59,11 @@ def counted(frame: Frame) -> Frame | None:
     return replace(frame, belt_count=1.0, belt_epoch=1)
 
 
-def thread(clock: ManualClock, camera: Camera, news: list[str], place: bool = True) -> CameraThread:
+def thread(
+    clock: ManualClock, camera: Camera, news: list[str], place: bool = True, size_px: SizePx | None = None
+) -> CameraThread:
     told = CameraNews(lambda: news.append("ready"), lambda _, why: news.append(why), lambda *_: news.append("back"))
-    made = CameraThread("camera0", camera, camera.open(), clock, counted if place else lambda _: None, told)
+    made = CameraThread("camera0", camera, camera.open(), clock, counted if place else lambda _: None, told, size_px)
     made.spotter = Searching(clock)
     return made
 
@@ -91,6 +93,16 @@ def test_a_frame_without_a_place_on_the_belt_is_shown_to_people_and_never_search
     assert isinstance(made.spotter, Searching)
     assert made.spotter.searched == []
     assert made.tally.stale == 1
+
+
+def test_pictures_of_another_size_than_the_scale_holds_for_are_never_searched() -> None:
+    clock, news = ManualClock(), list[str]()
+    made = thread(clock, Pictures(clock, 5, live=True), news, size_px=(128, 64))
+    made.body()
+    assert made.caught.take_newest() is None
+    assert (made.tally.captured, made.tally.stale, made.poor) == (1, 1, 1)
+    assert made.trouble == "pictures have another size: 64x64 px, calibrated for 128x64"
+    assert made.newest_ns == 0
 
 
 def test_a_recording_waits_until_its_frame_has_been_taken() -> None:

@@ -148,9 +148,36 @@ def test_a_changed_copy_is_checked_like_a_file() -> None:
         changed(config, virtual={"speed_m_s": 25})
 
 
+def template_with_a_gate_at(at_mm: float, from_mm: float = 600, to_mm: float = 640) -> str:
+    """Gate 8, beside the bar."""
+    gate = f"[[gate]]\nfrom_mm = {from_mm}\nto_mm = {to_mm}\nat_mm = {at_mm}\nsafe_level = 1\n"
+    return template_with("[sort]\n", f"{gate}opening_delay_ms = 1\nclosing_delay_ms = 1\n\n[sort]\n")
+
+
 def test_gates_of_the_bar_come_before_single_ones() -> None:
-    text = template_with("[sort]\n", "[[gate]]\nfrom_mm = 600\nto_mm = 640\nat_mm = 1500\nsafe_level = 1\n"
-                         "opening_delay_ms = 1\nclosing_delay_ms = 1\n\n[sort]\n")  # fmt: skip
-    gates = parse_config(text, "plant.toml", {}).gates
+    gates = parse_config(template_with_a_gate_at(1500), "plant.toml", {}).gates
     assert [gate.from_mm for gate in gates] == [0, 75, 150, 225, 300, 375, 450, 525, 600]
     assert (gates[8].at_mm, gates[8].safe_level) == (1500, 1)
+
+
+@pytest.mark.parametrize(("from_mm", "to_mm"), [(600, 600), (640, 600)], ids=["no width", "sides exchanged"])
+def test_a_gate_that_never_acts_is_refused(from_mm: float, to_mm: float) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"^plant\.toml: gate\.0: .*to_mm = {to_mm} .*from_mm = {from_mm}.*right edge"
+    ):
+        parse_config(template_with_a_gate_at(1375, from_mm, to_mm), "plant.toml", {})
+
+
+def test_gates_of_one_bin_stand_on_one_line() -> None:
+    """A command has one window: the gate behind the others would act before the item is there."""
+    beside, behind = (template_with_a_gate_at(at_mm).replace("6, 7]", "6, 7, 8]") for at_mm in (1375, 1500))
+    assert parse_config(beside, "plant.toml", {}).sort.bins["product"].gates[-1] == 8
+    with pytest.raises(ConfigError, match=r"sort\.bins\.product\.gates: .*at_mm = 1375 and 1500.*a bin of its own"):
+        parse_config(behind, "plant.toml", {})
+
+
+def test_bins_may_have_their_gates_on_different_lines() -> None:
+    text = template_with_a_gate_at(1500).replace(
+        "[sort.bins.residue]", "[sort.bins.rest]\ngates = [8]\n\n[sort.bins.residue]"
+    )
+    assert parse_config(text, "plant.toml", {}).sort.bins["rest"].gates == (8,)

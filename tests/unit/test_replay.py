@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -101,6 +102,13 @@ def test_twice_is_the_same_to_the_last_digit(video: tuple[Path, int], line_confi
 def test_a_recording_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no such file"):
         replay(str(tmp_path / "none.avi"), None, BRAIN)
+
+
+def test_a_recording_of_another_size_than_its_camera_s_is_refused(tmp_path: Path, line_config: StationConfig) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.full((80, 120, 3), 90, np.uint8))
+    with pytest.raises(CameraError, match=r"120x80 px, cameras\.camera0 is calibrated for 1280x800"):
+        replay(str(tmp_path), line_config, BRAIN)
+    assert replay(str(tmp_path), None, BRAIN).frames == 1
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 from firmware_bridge.errors import PortError
 from station.config import StationConfig, builtin_config, changed
+from station.errors import CameraError
 from station.record.archive import open_archive
 from station.run import RunOptions, run
 
@@ -61,3 +62,11 @@ def test_a_run_that_finds_no_controller_is_closed_as_failed(
         run(RunOptions((str(pictures),), config, port="auto", out=tmp_path / "out"), lambda _: None)
     with open_archive(tmp_path) as archive:
         assert [one.status for one in archive.runs()] == ["failed"]
+
+
+def test_pictures_of_another_size_than_the_calibrated_one_are_no_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CameraError, match=r"120x80 px, cameras\.camera0 is calibrated for 1280x800\. Set its width_px"):
+        run(RunOptions((str(pictures),), builtin_config("virtual"), dry_run=True), lambda _: None)

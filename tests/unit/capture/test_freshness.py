@@ -6,7 +6,7 @@ import pytest
 from station.capture.freshness import MAX_PATIENCE_NS, FrameGuard, Freshness, Patience
 from station.datatypes import BgrImage, Frame
 
-OK, BLACK, FROZEN, REPEATED, STALE, CORRUPT = Freshness
+OK, BLACK, FROZEN, REPEATED, STALE, CORRUPT, RESIZED = Freshness
 MS = 1_000_000
 
 
@@ -56,6 +56,14 @@ def test_a_dark_belt_with_one_bright_item_is_not_black() -> None:
     picture = np.full((96, 128, 3), 4, np.uint8)
     picture[20:60, 20:60] = 180
     assert FrameGuard().judge(Frame("camera0", 1, 0, picture)) is Freshness.OK
+
+
+def test_where_a_size_is_asked_for_every_other_one_is_refused_whatever_is_in_the_picture() -> None:
+    pictures = [noisy(1), noisy(2)[:48], noisy(3)[:, :64], np.zeros((48, 64, 3), np.uint8), noisy(4)]
+    frames = [Frame("camera0", n, n * 33 * MS, picture) for n, picture in enumerate(pictures)]
+    guard, easy = FrameGuard(size_px=(128, 96)), FrameGuard()
+    assert [guard.judge(frame) for frame in frames] == [OK, RESIZED, RESIZED, RESIZED, OK]
+    assert [easy.judge(frame) for frame in frames] == [OK, OK, OK, BLACK, OK]
 
 
 def test_old_or_backward_stamps_are_stale() -> None:

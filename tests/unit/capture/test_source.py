@@ -5,12 +5,13 @@ import pytest
 
 from station.capture.camera import CameraInfo
 from station.capture.freshness import Freshness
-from station.capture.source import FrameSource, SourceNews
+from station.capture.source import FrameSource, SourceNews, check_size
 from station.clock import ManualClock
-from station.datatypes import BgrImage, Frame
+from station.datatypes import BgrImage, Frame, SizePx
 from station.errors import CameraError, CameraLost
 
 MS = 1_000_000
+SIZE_PX = (128, 96)
 
 
 def belt(number: int) -> BgrImage:
@@ -50,6 +51,7 @@ class Script:
         if word != "same":
             self._picture = belt(self._frame_id)
         picture = np.zeros_like(self._picture) if word == "black" else self._picture
+        picture = picture[::2, ::2] if word == "small" else picture
         age_ns = 800 * MS if word == "old" else 20 * MS
         return Frame("camera0", self._frame_id, self.clock.now_ns() - age_ns, picture)
 
@@ -65,10 +67,12 @@ class Told:
         return SourceNews(lambda _, why: self.words.append(why), lambda _, ns: self.words.append(f"back {ns // MS}"))
 
 
-def played(words: str, live: bool = True) -> tuple[FrameSource, list[int], Told, Script]:
+def played(
+    words: str, live: bool = True, size_px: SizePx | None = SIZE_PX
+) -> tuple[FrameSource, list[int], Told, Script]:
     clock, told = ManualClock(10_000 * MS), Told()
     camera = Script(clock, words, live)
-    source = FrameSource(camera, camera.open(), clock, told.news())
+    source = FrameSource(camera, camera.open(), clock, told.news(), size_px)
     shown: list[int] = []
     while not source.ended:
         frame = source.fresh()
@@ -83,6 +87,7 @@ def played(words: str, live: bool = True) -> tuple[FrameSource, list[int], Told,
         pytest.param("ok black ok", [1, 3], {Freshness.BLACK: 1}, id="black"),
         pytest.param("ok same same same ok", [1, 5], {Freshness.REPEATED: 1, Freshness.FROZEN: 2}, id="frozen"),
         pytest.param("ok old ok", [1, 3], {Freshness.STALE: 1}, id="late"),
+        pytest.param("ok small small ok", [1, 4], {Freshness.RESIZED: 2}, id="another size"),
     ],
 )
 def test_only_fresh_pictures_come_out(words: str, shown: list[int], refused: dict[Freshness, int]) -> None:
@@ -113,6 +118,7 @@ def test_a_lost_camera_is_tried_until_it_is_back_and_both_are_told_once() -> Non
         pytest.param("ok cut cut cut ok ok", id="it opens and gives nothing"),
         pytest.param("ok cut away cut black ok", id="nor a picture"),
         pytest.param("ok cut " + "same " * 70 + "ok ok", id="nor a new one for long"),
+        pytest.param("ok cut " + "small " * 70 + "ok ok", id="with pictures of another size"),
     ],
 )
 def test_a_camera_is_back_with_its_first_picture_and_not_when_it_opens(words: str) -> None:
@@ -128,10 +134,14 @@ def test_what_was_missed_while_it_was_away_is_no_drop_of_ours() -> None:
     assert (seen, source.passed_over) == ([1, 6, 7], 0)
 
 
-def test_a_camera_that_gives_nothing_usable_is_opened_anew() -> None:
-    source, seen, told, camera = played("ok " + "same " * 70 + "ok ok")
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [("same", "pictures are frozen"), ("small", "pictures have another size: 64x48 px, calibrated for 128x96")],
+)
+def test_a_camera_that_gives_nothing_usable_is_opened_anew(word: str, why: str) -> None:
+    source, seen, told, camera = played("ok " + f"{word} " * 70 + "ok ok")
     assert camera.opened == 2
-    assert told.words[0] == "script: pictures are frozen; opening it anew"
+    assert told.words[0] == f"script: {why}; opening it anew"
     assert seen[0] == 1
     assert len(seen) == 3
     assert source.trouble == ""
@@ -146,6 +156,22 @@ def test_why_pictures_are_not_used_is_known_while_it_lasts() -> None:
 
 
 def test_a_recording_is_taken_as_it_is() -> None:
-    source, seen, _, _ = played("ok same same black old ok", live=False)
-    assert len(seen) == 6
+    source, seen, _, _ = played("ok same same black old small ok", live=False)
+    assert len(seen) == 7
     assert source.refused.total() == 0
+
+
+def test_where_nobody_measured_a_scale_any_size_will_do() -> None:
+    source, seen, _, camera = played("ok small ok", size_px=None)
+    assert seen == [1, 2, 3]
+    assert source.refused.total() == 0
+    check_size(camera.info, None)
+
+
+@pytest.mark.parametrize("size_px", [(1280, 96), (128, 720), (96, 128)])
+def test_a_source_of_another_size_than_its_scale_holds_for_is_refused_with_both_sizes(size_px: SizePx) -> None:
+    info = CameraInfo("left", "rtsp://belt", 128, 96, 30.0, True, "stream")
+    check_size(info, SIZE_PX)
+    wanted = f"rtsp://belt: .*128x96 px, cameras.left .*{size_px[0]}x{size_px[1]}.*width_px.*calibrate belt.*or make"
+    with pytest.raises(CameraError, match=wanted):
+        check_size(info, size_px)

@@ -9,9 +9,10 @@ from firmware_bridge.messages import DuringCount, DuringTime
 from station.config import StationConfig, builtin_config, changed
 from station.datatypes import OutcomeReason, Track
 from station.sorting.footprint import covered, footprint_of, share
-from station.sorting.scheduler import Motion, Scheduler
+from station.sorting.scheduler import Motion, Planned, Scheduler
 
 MOVING = Motion(at_ns=1_000_000_000, travel_mm=5000.0, speed_mm_s=1000.0)
+ONE_FLAP = {"product": {"gates": [0]}, "residue": {}}
 HERE = -4700.0  # belt coordinate of something 300 mm down the view when the travel is 5000 mm
 
 
@@ -32,6 +33,16 @@ def item(
         whole=True,
         detection=None,
     )
+
+
+def hit_by(planned: Planned, neighbour: Track) -> float:
+    """Share of a neighbour in the same gate that the command's window covers."""
+    assert planned.command is not None
+    window = planned.command.window
+    assert isinstance(window, DuringCount)
+    start_mm, end_mm = 1375 - window.end_count * 0.5, 1375 - window.start_count * 0.5
+    footprint = footprint_of(neighbour)
+    return share(footprint, covered(footprint, np.ones(footprint.lateral_mm.shape, dtype=np.bool_), start_mm, end_mm))
 
 
 @pytest.fixture
@@ -107,15 +118,34 @@ def test_a_window_is_trimmed_to_spare_a_neighbour_before_or_behind(config: Stati
     target = item(37.5, width_mm=60)
     neighbour = item(37.5, along_mm=HERE + lag_mm, length_mm=60, width_mm=60, track_id=2)
     planned = Scheduler(config).plan(target, "product", [neighbour], MOVING)
-    assert planned.command is not None
     assert planned.cover >= config.sort.min_cover
-    window = planned.command.window
-    assert isinstance(window, DuringCount)
-    end_mm = 1375 - window.start_count * 0.5
-    start_mm = 1375 - window.end_count * 0.5
-    footprint = footprint_of(neighbour)
-    hit = share(footprint, covered(footprint, np.ones(footprint.lateral_mm.shape, dtype=np.bool_), start_mm, end_mm))
-    assert hit <= config.sort.max_neighbour_cover + 0.02
+    assert hit_by(planned, neighbour) <= config.sort.max_neighbour_cover + 0.02
+
+
+@pytest.mark.parametrize("policy", ["purity", "recovery"])
+@pytest.mark.parametrize("lateral_mm", [400.0, 560.0])
+def test_a_neighbour_counts_wherever_the_gate_that_acts_reaches_it(
+    config: StationConfig, policy: str, lateral_mm: float
+) -> None:
+    """One flap over the whole belt: it acts far beside the target, too."""
+    flap = changed(config, gate_bar={"count": 1, "pitch_mm": 600}, sort={"policy": policy, "bins": ONE_FLAP})
+    target, neighbour = item(100.0), item(lateral_mm, track_id=2)
+    planned = Scheduler(flap).plan(target, "product", [neighbour], MOVING)
+    if policy == "purity":
+        assert planned.command is None
+        assert planned.reason is OutcomeReason.NEIGHBOUR
+    else:
+        assert planned.command is not None
+        assert planned.neighbour_cover > flap.sort.max_neighbour_cover
+
+
+@pytest.mark.parametrize("lag_mm", [145, -145])
+def test_a_neighbour_is_spared_as_far_as_a_wide_margin_reaches_it(config: StationConfig, lag_mm: float) -> None:
+    wide = changed(config, sort={"margin_mm": 100})
+    target, neighbour = item(37.5), item(37.5, along_mm=HERE + lag_mm, length_mm=60, track_id=2)
+    planned = Scheduler(wide).plan(target, "product", [neighbour], MOVING)
+    assert planned.cover >= wide.sort.min_cover
+    assert hit_by(planned, neighbour) <= wide.sort.max_neighbour_cover + 0.02
 
 
 def test_what_is_scheduled_already_counts_against_a_neighbour(config: StationConfig) -> None:

@@ -149,6 +149,46 @@ def test_two_tips_that_turn_out_to_be_one_item_are_one_track() -> None:
     assert line.ends == [TrackEnd.LEFT]
 
 
+def tips_then_one(reach_mm: float, frames: int) -> list[list[Detection]]:
+    """A V that enters with its two tips apart, there in the first picture already, and `frames` later shows that it is one."""
+    shown: list[list[Detection]] = []
+    for n in range(40):
+        front_mm = reach_mm + 33.0 * n
+        rear_mm = front_mm - (reach_mm + 33.0 * frames)
+        arms = [box(front_mm - 500, lateral_mm, (1000, 20)) for lateral_mm in (250, 350)]
+        whole = box((front_mm + rear_mm) / 2, 300, (front_mm - rear_mm, 120))
+        shown.append([d for d in (arms if n < frames else [whole]) if d is not None])
+    return shown
+
+
+def test_two_tips_there_from_the_start_are_one_account() -> None:
+    """Neither counts as an item before its rear has come in, however far the belt has carried it."""
+    line = Line()
+    ids = {
+        track.track_id for n, seen in enumerate(tips_then_one(30.0, 4)) for track in line.show(seen, 33.0 * n).tracks
+    }
+    assert len(ids) == 1
+    assert line.ends == [TrackEnd.LEFT]
+
+
+def test_of_two_long_tips_that_were_items_already_one_ends_and_the_other_goes_on() -> None:
+    """Too long to wait for their rears: both have an account, and each gets its end."""
+    line = Line()
+    counted = list[int]()
+    for n, seen in enumerate(tips_then_one(240.0, 4)):
+        update = line.show(seen, 33.0 * n)
+        counted += [track.track_id for track in update.tracks if track.track_id not in counted]
+        if n == 3:
+            assert len(update.tracks) == 2
+        if n == 4:
+            assert len(update.tracks) == 1
+            assert [ended.end for ended in update.ended] == [TrackEnd.LOST]
+    assert len(counted) == 2
+    assert line.ends == [TrackEnd.LOST, TrackEnd.LEFT]
+    assert sorted(ended.track.track_id for ended in line.ended) == counted
+    assert line.ended[-1].track.lateral_mm == pytest.approx(300, abs=1)
+
+
 def test_items_that_merge_in_the_picture_keep_both_tracks() -> None:
     line = Line((-60.0, 250.0), (-60.0, 330.0))
     for n in range(5):
