@@ -46,7 +46,7 @@ class StepResult:
     beliefs: Mapping[int, tuple[str, float]]  # label and confidence of the tracks, as far as they have any
     looks: int  # classified in this step
     spent_ns: Mapping[str, int]  # wall time of the stages; zero in virtual time
-    state_changed: bool
+    state_changed: bool  # or entered anew: a person took a hold over
     unarmed_ns: int = 0  # for how long the machine has wanted an armed controller in vain
 
 
@@ -71,7 +71,7 @@ class SortLoop:
     def step(self, now_ns: int, spotted: Sequence[Spotted], replies: Sequence[Reply], controls: Controls) -> StepResult:
         """One turn: hear, follow, look, recognise, decide, schedule. At most one frame per camera."""
         self._lease_counter += 1
-        state_before = self.machine.state
+        before = self.machine.state, self.machine.since_ns
         marks_ns = [self._clock.now_ns()]
         heard = self._hear(replies, now_ns)
         followed = self._perception.follow(spotted)
@@ -99,7 +99,7 @@ class SortLoop:
             beliefs=self._items.beliefs(),
             looks=len(looks),
             spent_ns=_spent_ns(spotted, marks_ns),
-            state_changed=self.machine.state is not state_before,
+            state_changed=(self.machine.state, self.machine.since_ns) != before,
             unarmed_ns=self.machine.unarmed_ns(now_ns),
         )
 
