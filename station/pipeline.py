@@ -7,8 +7,9 @@ in each camera's thread); the caller submits the commands and reports when it di
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from firmware_bridge.messages import Disarmed, DivertCommand, LinkChanged, LinkState, Reply
+from firmware_bridge.messages import Disarmed, DisarmReason, DivertCommand, LinkChanged, LinkState, Reply
 from station.clock import Clock
 from station.config import StationConfig
 from station.datatypes import Decision, ItemRecord, OutcomeKind, OutcomeReason, Track
@@ -19,12 +20,14 @@ from station.perception import Eye, Perception, Recogniser
 from station.sorting.ledger import Ledger
 from station.tracking.spotter import Spotted
 
+Wishes: TypeAlias = tuple[tuple[Command, str], ...]  # of operators: what, and who asked
+
 
 @dataclass(frozen=True, slots=True)
 class Controls:
     """What the world outside the pictures says."""
 
-    commands: tuple[tuple[Command, str], ...] = ()  # and who asked
+    commands: Wishes = ()
     link: LinkState | None = None  # None: observing only
     fault: str | None = None
     recorder_full: bool = False  # there is no room to account for further items
@@ -73,7 +76,7 @@ class SortLoop:
         self._lease_counter += 1
         before = self.machine.state, self.machine.since_ns
         marks_ns = [self._clock.now_ns()]
-        heard = self._hear(replies, now_ns)
+        heard = self._hear(replies, controls.commands, now_ns)
         followed = self._perception.follow(spotted)
         births = self._deciding.enter(followed)
         looks = self._perception.choose_looks(spotted, controls.live)
@@ -140,11 +143,14 @@ class SortLoop:
 
     # -- what crosses the stages -------------------------------------------------------------------------------------
 
-    def _hear(self, replies: Sequence[Reply], now_ns: int) -> list[ItemRecord]:
-        records = self._deciding.hear(replies)
-        self._restarted = any(isinstance(reply, LinkChanged) and reply.new_boot for reply in replies)
-        reasons = (reply.reason for reply in replies if isinstance(reply, Disarmed))
+    def _hear(self, replies: Sequence[Reply], wishes: Wishes, now_ns: int) -> list[ItemRecord]:
+        reasons = [reply.reason for reply in replies if isinstance(reply, Disarmed)]
         self._found = next((CONTROLLER_FAULTS[reason] for reason in reasons if reason in CONTROLLER_FAULTS), None)
+        self._restarted = any(isinstance(reply, LinkChanged) and reply.new_boot for reply in replies)
+        # A STOP goes to the outputs first: what they drop is heard in the turn in which the machine is told, or before.
+        asked = any(command in (Command.STOP, Command.ABORT) for command, _ in wishes)
+        stopped = asked or DisarmReason.STOP in reasons or self._found is not None
+        records = self._deciding.hear(replies, stopped)
         if self._restarted:
             self._perception.begin_epoch()
             records += self._deciding.cancel_all(OutcomeReason.LINK, now_ns)

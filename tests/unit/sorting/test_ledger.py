@@ -48,6 +48,7 @@ def scheduled(ledger: Ledger, track_id: int = 1, command_id: int = 11) -> None:
         pytest.param(
             NotFired(11, MissReason.BELT_STOPPED, 1), U, OutcomeReason.BELT_STOPPED_IN_WINDOW, id="belt stopped"
         ),
+        pytest.param(NotFired(11, MissReason.DISARMED, 1), M, OutcomeReason.LINK, id="disarmed itself"),
         pytest.param(NotFired(11, MissReason.REBOOT, 1), M, OutcomeReason.LINK, id="device restarted"),
         pytest.param(Unanswered(11, True, 1), U, OutcomeReason.NO_REPORT, id="acknowledged, then silence"),
         pytest.param(Unanswered(11, False, 1), M, OutcomeReason.LINK, id="never acknowledged"),
@@ -61,6 +62,24 @@ def test_each_final_reply_gives_its_outcome(reply: Reply, kind: OutcomeKind, rea
     assert (record.outcome.kind, record.outcome.reason) == (kind, reason)
     assert ledger.in_flight == 0
     assert ledger.hear(reply) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        pytest.param(NotFired(11, MissReason.DISARMED, 1), OutcomeReason.STOPPED, id="dropped from its queue"),
+        pytest.param(Refused(11, Refusal.NOT_ARMED, 1), OutcomeReason.STOPPED, id="refused just after"),
+        pytest.param(NotFired(11, MissReason.LATE, 1), OutcomeReason.LATE, id="late before"),
+        pytest.param(Refused(11, Refusal.FULL, 1), OutcomeReason.REFUSED_FULL, id="refused for another reason"),
+        pytest.param(Unanswered(11, False, 1), OutcomeReason.LINK, id="never acknowledged"),
+    ],
+)
+def test_what_a_stop_drops_is_stopped_and_nothing_else_is(reply: Reply, reason: OutcomeReason) -> None:
+    ledger = Ledger()
+    scheduled(ledger)
+    record = ledger.hear(reply, stopped=True)
+    assert record is not None
+    assert (record.outcome.kind, record.outcome.reason) == (M, reason)
 
 
 def test_every_reason_a_device_can_give_is_translated() -> None:
