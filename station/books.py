@@ -20,11 +20,11 @@ from firmware_bridge.messages import (
 )
 from station.bins import landed_in
 from station.crop_choice import CropChoice
-from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
+from station.datatypes import ItemRecord, OutcomeKind
 from station.events import Event, EventKind, Json
 from station.pipeline import StepResult
 from station.record.recorder import Born, Commanded, Recorder, Replied, Settled
-from station.record.run_report import percentile
+from station.record.run_report import percentile, to_scheduled_ms
 
 RECENT = 1000  # items the rolling figures speak of
 
@@ -96,10 +96,10 @@ class Books:
         if bin_name is not None:
             self.landed[bin_name] += 1
         decision, outcome = record.decision, record.outcome
-        if record.scheduled_ns is not None and decision is not None and decision.last_look_ns is not None:
-            self.to_scheduled_ms.append((record.scheduled_ns - decision.last_look_ns) / 1e6)
-        elif outcome.reason in (OutcomeReason.LATE, OutcomeReason.UNDECIDED):
-            self.to_scheduled_ms.append(float("inf"))
+        why, last_look_ns = (decision.reason.value, decision.last_look_ns) if decision is not None else (None, None)
+        took_ms = to_scheduled_ms(outcome.reason.value, why, record.scheduled_ns, last_look_ns)
+        if took_ms is not None:
+            self.to_scheduled_ms.append(took_ms)
         if outcome.slack_ms is not None:
             self.slack_ms.append(outcome.slack_ms)
         if outcome.kind is OutcomeKind.MISSED:

@@ -19,7 +19,17 @@ from firmware_bridge.messages import (
     Reply,
     Unanswered,
 )
-from station.datatypes import Belief, Decision, ItemRecord, LookAt, Outcome, OutcomeKind, OutcomeReason, Track
+from station.datatypes import (
+    Belief,
+    Decision,
+    DecisionReason,
+    ItemRecord,
+    LookAt,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Track,
+)
 
 SETTLED_KEPT = 20_000
 
@@ -63,6 +73,7 @@ class Ledger:
         self.by_outcome: Counter[OutcomeKind] = Counter()
         self.by_reason: Counter[tuple[OutcomeKind, OutcomeReason]] = Counter()
         self.by_label: Counter[str] = Counter()
+        self.by_decision: Counter[DecisionReason] = Counter()
 
     # -- the life of an item ---------------------------------------------------------------------------------------
 
@@ -84,6 +95,7 @@ class Ledger:
     def decide(self, decision: Decision, belief: Belief | None, looks: Sequence[LookAt]) -> None:
         entry = self._open[decision.track_id]
         entry.decision, entry.belief, entry.looks = decision, belief, tuple(looks)
+        self.by_decision[decision.reason] += 1
 
     def command(self, track_id: int, command: DivertCommand, last_useful_ns: int | None) -> None:
         entry = self._open[track_id]

@@ -24,7 +24,6 @@ Window = tuple[int, bool, float, float]  # gate, in counts (as mm) or else in ns
 Z = 1.959963984540054
 INFINITE_MS = 1e9
 RELATED_MM = 12.0
-LATE_REASONS = ("late", "undecided")
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -309,7 +308,7 @@ def station_figures(items: list[Row]) -> Row:
     looks = [row["looks"] for row in done]
     to_scheduled = []
     for row in done:
-        if row["outcome"] == "missed" and row["reason"] in LATE_REASONS:
+        if row["reason"] == "late" or row["decision_reason"] == "no_look":
             to_scheduled.append(math.inf)
         elif row["scheduled_ns"] is not None and row["last_look_ns"] is not None:
             to_scheduled.append((row["scheduled_ns"] - row["last_look_ns"]) / 1e6)

@@ -102,6 +102,14 @@ def test_slack_is_the_last_useful_moment_minus_enqueued() -> None:
     assert record.outcome.fire_error_us == 40
 
 
+def test_decisions_are_counted_by_their_reason() -> None:
+    ledger = Ledger()
+    for track_id, reason in enumerate((*DecisionReason, DecisionReason.UNSURE)):
+        ledger.see(track(track_id))
+        ledger.decide(Decision(track_id, None, 0.4, "residue", reason, 0, 6, None), None, ())
+    assert ledger.by_decision == {**dict.fromkeys(DecisionReason, 1), DecisionReason.UNSURE: 2}
+
+
 def test_an_acknowledgement_settles_nothing() -> None:
     ledger = Ledger()
     scheduled(ledger)
