@@ -6,12 +6,14 @@ Knows no pictures, no labels and no gates.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from station.config import CameraConfig
 from station.datatypes import EndedTrack, Look
 from station.tracking.belt import BeltMap, configured_map
 from station.tracking.spotter import Spotted, ViewConfig
-from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
+from station.tracking.tracker import Lane, Tracker, TrackIds, TrackUpdate
 
 
 class View:
@@ -64,5 +66,10 @@ class View:
             return ()
         orphans = self._tracker.forget() if self._tracker else ()
         self.belt = spotted.belt
-        self._tracker = Tracker(spotted.frame.camera_id, spotted.belt, self._ids)
+        self._tracker = Tracker(spotted.frame.camera_id, spotted.belt, self._ids, _lane_of(self._config.camera))
         return orphans
+
+
+def _lane_of(camera: CameraConfig) -> Lane:
+    from_mm = -math.inf if camera.lane_from_mm is None else camera.lane_from_mm
+    return Lane(from_mm, math.inf if camera.lane_to_mm is None else camera.lane_to_mm)
