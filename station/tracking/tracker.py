@@ -61,6 +61,7 @@ class TrackUpdate:
     tracks: tuple[Track, ...]  # items on the belt in view now, seen or predicted
     ended: tuple[EndedTrack, ...]
     jammed: tuple[int, ...] = field(default=())  # ids of items that stand still on the moving belt
+    void: bool = False  # the frame's count is of a boot that is over: it tells nothing of the belt, either
 
 
 class Tracker:

@@ -38,7 +38,7 @@ class View:
     def see(self, spotted: Spotted) -> TrackUpdate:
         epoch = spotted.frame.belt_epoch
         if epoch is not None and epoch == self._void_epoch:
-            return TrackUpdate((), ())  # was on its way here when the device restarted
+            return TrackUpdate((), (), void=True)  # was on its way here when the device restarted
         orphans = self.restart() if epoch != self._belt_epoch else ()  # nobody has said so yet
         orphans += self._fit_to(spotted)
         assert self._tracker is not None
