@@ -102,9 +102,17 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 def latencies_to_scheduled_ms(rows: Iterable[ItemRow]) -> list[float]:
-    """Of every item that was sent to a gate, or that came too late for it or for a look."""
-    values = (to_scheduled_ms(row.reason, row.decision_reason, row.scheduled_ns, row.last_look_ns) for row in rows)
+    """Of every item that was sent to a gate, or that came too late for it or for a look. Of a run that observes: none."""
+    known = list(rows)
+    if not any(was_for_a_gate(row.reason, row.scheduled_ns) for row in known):
+        return []
+    values = (to_scheduled_ms(row.reason, row.decision_reason, row.scheduled_ns, row.last_look_ns) for row in known)
     return [value for value in values if value is not None]
+
+
+def was_for_a_gate(reason: str | None, scheduled_ns: int | None) -> bool:
+    """It was sent, or should have been: where nothing ever is, an item without a look is late for nothing."""
+    return scheduled_ns is not None or reason == OutcomeReason.LATE.value
 
 
 def to_scheduled_ms(

@@ -307,7 +307,8 @@ def station_figures(items: list[Row]) -> Row:
     kinds = Counter(row["outcome"] for row in done)
     looks = [row["looks"] for row in done]
     to_scheduled = []
-    for row in done:
+    sorts = any(row["scheduled_ns"] is not None or row["reason"] == "late" for row in done)
+    for row in done if sorts else ():
         if row["reason"] == "late" or row["decision_reason"] == "no_look":
             to_scheduled.append(math.inf)
         elif row["scheduled_ns"] is not None and row["last_look_ns"] is not None:

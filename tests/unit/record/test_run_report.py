@@ -57,6 +57,7 @@ def test_a_ledger_that_does_not_add_up_is_reported_so(births: int, settled: list
 LATE = record(98, OutcomeKind.MISSED, OutcomeReason.LATE, to_scheduled_ms=20.0)
 UNLOOKED = record(99, OutcomeKind.PASSED, label=None, to_scheduled_ms=None, looks=0, why=DecisionReason.NO_LOOK)
 PASSED = record(97, OutcomeKind.PASSED, to_scheduled_ms=None)
+DRY = record(95, OutcomeKind.MISSED, OutcomeReason.DRY_RUN, to_scheduled_ms=None)
 UNSURE = record(96, OutcomeKind.PASSED, to_scheduled_ms=None, why=DecisionReason.UNSURE)
 PUNCTUAL = [record(i, to_scheduled_ms=40.0 + i / 10) for i in range(20)]
 
@@ -67,12 +68,23 @@ def test_items_that_were_late_or_had_no_look_in_time_are_infinitely_late() -> No
     assert scheduled == {"p50": 41.0, "p99": INFINITE_MS, "max": INFINITE_MS, "n": 22, "infinite": 2}
 
 
-def test_the_figures_on_the_screen_are_those_of_the_report() -> None:
+@pytest.mark.parametrize(
+    ("seen", "figures"),
+    [
+        pytest.param((*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE), (41.0, INFINITE_MS), id="a run that sorts"),
+        pytest.param((UNLOOKED, LATE, PASSED), (INFINITE_MS, INFINITE_MS), id="one that is always late"),
+        pytest.param((UNLOOKED, DRY, PASSED), (None, None), id="one that observes: late for nothing"),
+    ],
+)
+def test_the_latency_on_the_screen_is_that_of_the_report(
+    seen: tuple[ItemRecord, ...], figures: tuple[float | None, float | None]
+) -> None:
     books = Books(Recorder([]), 0)
-    for entry in (*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE):
+    for entry in seen:
         books.settled(entry)
-    assert books.latency_p50_p99_ms() == (41.0, INFINITE_MS)
-    assert len(books.to_scheduled_ms) == 22
+    assert books.latency_p50_p99_ms() == figures
+    scheduled = run_report(FACTS, END, rows(*seen))["latency_ms"]["capture_to_scheduled"]
+    assert (scheduled["p50"], scheduled["p99"]) == figures
 
 
 def test_virtual_time_has_no_latency_to_report() -> None:
