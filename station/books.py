@@ -20,11 +20,11 @@ from firmware_bridge.messages import (
 )
 from station.bins import landed_in
 from station.crop_choice import CropChoice
-from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
+from station.datatypes import ItemRecord, OutcomeKind
 from station.events import Event, EventKind, Json
 from station.pipeline import StepResult
 from station.record.recorder import Born, Commanded, Recorder, Replied, Settled
-from station.record.run_report import percentile
+from station.record.run_report import percentile, to_scheduled_ms, was_for_a_gate
 
 RECENT = 1000  # items the rolling figures speak of
 
@@ -45,6 +45,7 @@ class Books:
     crops: CropChoice | None = None  # keeps pictures worth a label
     births: int = 0
     looks: int = 0
+    sorts: bool = False  # an item was for a gate: this run does not only observe
     landed: Counter[str] = field(default_factory=Counter)  # items in each bin, by count, in this run
     landed_before: dict[str, int] = field(default_factory=dict)  # since each was emptied, in earlier runs
     unactuated_bin: str = ""  # where an untouched item lies
@@ -96,10 +97,11 @@ class Books:
         if bin_name is not None:
             self.landed[bin_name] += 1
         decision, outcome = record.decision, record.outcome
-        if record.scheduled_ns is not None and decision is not None and decision.last_look_ns is not None:
-            self.to_scheduled_ms.append((record.scheduled_ns - decision.last_look_ns) / 1e6)
-        elif outcome.reason in (OutcomeReason.LATE, OutcomeReason.UNDECIDED):
-            self.to_scheduled_ms.append(float("inf"))
+        why, last_look_ns = (decision.reason.value, decision.last_look_ns) if decision is not None else (None, None)
+        took_ms = to_scheduled_ms(outcome.reason.value, why, record.scheduled_ns, last_look_ns)
+        if took_ms is not None:
+            self.to_scheduled_ms.append(took_ms)
+        self.sorts = self.sorts or was_for_a_gate(outcome.reason.value, record.scheduled_ns)
         if outcome.slack_ms is not None:
             self.slack_ms.append(outcome.slack_ms)
         if outcome.kind is OutcomeKind.MISSED:
@@ -128,7 +130,7 @@ class Books:
         }
 
     def latency_p50_p99_ms(self) -> tuple[float | None, float | None]:
-        values = list(self.to_scheduled_ms)
+        values = list(self.to_scheduled_ms) if self.sorts else []
         return percentile(values, 50), percentile(values, 99)
 
 

@@ -39,13 +39,22 @@ class CameraConfig(Section):
     homography: tuple[tuple[float, float, float], ...] | None = None  # px -> mm (along, lateral), rows; beats mm_per_px
     view_at_mm: float = Field(default=0, ge=-5000, le=5000)  # upstream edge of the view on the station axis
     lateral_at_mm: float = Field(default=0, ge=-5000, le=5000)  # left edge of the view on the belt
-    lane_from_mm: float | None = None  # this camera's strip of belt; None: its whole view
-    lane_to_mm: float | None = None
+    lane_from_mm: float | None = None  # this camera's strip of belt: items whose middle lies in [from, to) are its own;
+    lane_to_mm: float | None = None  # None: no limit on this side
 
     @model_validator(mode="after")
     def _needs_scale(self) -> "CameraConfig":
         if self.homography is not None and (len(self.homography) != 3 or any(len(row) != 3 for row in self.homography)):
             raise ValueError("homography must be 3 rows of 3 numbers; `station calibrate belt` writes it")
+        return self
+
+    @model_validator(mode="after")
+    def _lane_holds_something(self) -> "CameraConfig":
+        if self.lane_from_mm is not None and self.lane_to_mm is not None and self.lane_from_mm >= self.lane_to_mm:
+            raise ValueError(
+                f"lane_from_mm = {self.lane_from_mm:g} is not below lane_to_mm = {self.lane_to_mm:g}: "
+                "no item would be this camera's"
+            )
         return self
 
     @property

@@ -176,7 +176,6 @@ class OutcomeReason(Enum):
     REFUSED_OTHER = "refused_other"
     NEIGHBOUR = "neighbour"  # given up to spare an item beside it
     TOO_LONG = "too_long"
-    UNDECIDED = "undecided"  # meant for a gated bin by the fallback, but no decision in time
     UNSEEN_AT_START = "unseen_at_start"
     NOT_PERMITTED = "not_permitted"  # state was not Execute
     STOPPED = "stopped"

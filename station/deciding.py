@@ -47,8 +47,8 @@ class Deciding:
 
     # -- stages, in order --------------------------------------------------------------------------------------------
 
-    def hear(self, replies: Sequence[Reply]) -> list[ItemRecord]:
-        return _given(self.ledger.hear(reply) for reply in replies)
+    def hear(self, replies: Sequence[Reply], stopped: bool) -> list[ItemRecord]:
+        return _given(self.ledger.hear(reply, stopped) for reply in replies)
 
     def enter(self, followed: Followed) -> list[Track]:
         """Open an account for every item not met before; returns those."""

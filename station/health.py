@@ -92,7 +92,7 @@ class Reading:
     broker_trouble: str = ""  # why the MQTT broker hears nothing; empty when it does, or when none is configured
     outcomes: Mapping[tuple[OutcomeKind, OutcomeReason], int] = field(default_factory=dict)
     decisions: int = 0
-    unsure: int = 0  # of the decisions: sent to the fallback bin for want of confidence
+    unsure: int = 0  # of the decisions: to the fallback bin, for want of a look, of confidence or of a rule
     latency_p99_ms: float | None = None
     fault: str | None = None
     history_away: bool = False  # or too slow: entries wait, and there is no room for more
@@ -116,7 +116,6 @@ _TOLD_ELSEWHERE = (
     OutcomeReason.NOT_PERMITTED,
     OutcomeReason.UNSEEN_AT_START,
     OutcomeReason.LATE,
-    OutcomeReason.UNDECIDED,
     *_REFUSED,
 )
 _OUT_OF_SESSION = (LinkState.CLOSED, LinkState.GREETING, LinkState.LOST)

@@ -61,10 +61,13 @@ NEXT: dict[tuple[State, Command | Cause], State] = {
     (S.STARTING, X.DONE): S.EXECUTE,
     (S.EXECUTE, C.HOLD): S.HOLDING,
     (S.EXECUTE, X.LOSS): S.HOLDING,
+    (S.HOLDING, C.HOLD): S.HOLDING,  # a person takes over what a loss began
     (S.HOLDING, X.DONE): S.HELD,
+    (S.HELD, C.HOLD): S.HELD,
     (S.HELD, C.UNHOLD): S.UNHOLDING,
     (S.HELD, C.START): S.UNHOLDING,
     (S.HELD, X.RECOVERED): S.UNHOLDING,
+    (S.UNHOLDING, C.HOLD): S.HOLDING,  # it may wait there for what is missing
     (S.UNHOLDING, X.DONE): S.EXECUTE,
     (S.EXECUTE, X.BELT_STANDS): S.SUSPENDED,
     (S.SUSPENDED, X.BELT_RUNS): S.EXECUTE,
@@ -149,7 +152,7 @@ class Machine:
         return 0 if self._unarmed_since_ns is None else now_ns - self._unarmed_since_ns
 
     def command(self, command: Command, now_ns: int, who: str = "operator") -> bool:
-        """An operator's wish. False when this state does not take it."""
+        """An operator's wish. False when this state does not take it. A hold that a person asked for, health does not undo."""
         taken = self._go(command, now_ns, f"{command.value} by {who}")
         if taken and command is Command.HOLD:
             self._held_by_loss = False

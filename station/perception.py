@@ -82,6 +82,8 @@ class Perception:
             eye = self._eyes[camera_id]
             update = eye.see(seen)
             self._alive_ns[camera_id] = captured_ns
+            if update.void:
+                continue
             self.motion[camera_id] = Motion(captured_ns, eye.travel_mm, eye.speed_mm_s or 0.0)
             self._reseen[camera_id].arrive(self.motion[camera_id])
             self.jammed[camera_id] = update.jammed

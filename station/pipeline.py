@@ -7,8 +7,9 @@ in each camera's thread); the caller submits the commands and reports when it di
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from firmware_bridge.messages import Disarmed, DivertCommand, LinkChanged, LinkState, Reply
+from firmware_bridge.messages import Disarmed, DisarmReason, DivertCommand, LinkChanged, LinkState, Reply
 from station.clock import Clock
 from station.config import StationConfig
 from station.datatypes import Decision, ItemRecord, OutcomeKind, OutcomeReason, Track
@@ -19,12 +20,14 @@ from station.perception import Eye, Perception, Recogniser
 from station.sorting.ledger import Ledger
 from station.tracking.spotter import Spotted
 
+Wishes: TypeAlias = tuple[tuple[Command, str], ...]  # of operators: what, and who asked
+
 
 @dataclass(frozen=True, slots=True)
 class Controls:
     """What the world outside the pictures says."""
 
-    commands: tuple[tuple[Command, str], ...] = ()  # and who asked
+    commands: Wishes = ()
     link: LinkState | None = None  # None: observing only
     fault: str | None = None
     recorder_full: bool = False  # there is no room to account for further items
@@ -46,7 +49,7 @@ class StepResult:
     beliefs: Mapping[int, tuple[str, float]]  # label and confidence of the tracks, as far as they have any
     looks: int  # classified in this step
     spent_ns: Mapping[str, int]  # wall time of the stages; zero in virtual time
-    state_changed: bool
+    state_changed: bool  # or entered anew: a person took a hold over
     unarmed_ns: int = 0  # for how long the machine has wanted an armed controller in vain
 
 
@@ -71,9 +74,9 @@ class SortLoop:
     def step(self, now_ns: int, spotted: Sequence[Spotted], replies: Sequence[Reply], controls: Controls) -> StepResult:
         """One turn: hear, follow, look, recognise, decide, schedule. At most one frame per camera."""
         self._lease_counter += 1
-        state_before = self.machine.state
+        before = self.machine.state, self.machine.since_ns
         marks_ns = [self._clock.now_ns()]
-        heard = self._hear(replies, now_ns)
+        heard = self._hear(replies, controls.commands, now_ns)
         followed = self._perception.follow(spotted)
         births = self._deciding.enter(followed)
         looks = self._perception.choose_looks(spotted, controls.live)
@@ -99,7 +102,7 @@ class SortLoop:
             beliefs=self._items.beliefs(),
             looks=len(looks),
             spent_ns=_spent_ns(spotted, marks_ns),
-            state_changed=self.machine.state is not state_before,
+            state_changed=(self.machine.state, self.machine.since_ns) != before,
             unarmed_ns=self.machine.unarmed_ns(now_ns),
         )
 
@@ -140,11 +143,14 @@ class SortLoop:
 
     # -- what crosses the stages -------------------------------------------------------------------------------------
 
-    def _hear(self, replies: Sequence[Reply], now_ns: int) -> list[ItemRecord]:
-        records = self._deciding.hear(replies)
-        self._restarted = any(isinstance(reply, LinkChanged) and reply.new_boot for reply in replies)
-        reasons = (reply.reason for reply in replies if isinstance(reply, Disarmed))
+    def _hear(self, replies: Sequence[Reply], wishes: Wishes, now_ns: int) -> list[ItemRecord]:
+        reasons = [reply.reason for reply in replies if isinstance(reply, Disarmed)]
         self._found = next((CONTROLLER_FAULTS[reason] for reason in reasons if reason in CONTROLLER_FAULTS), None)
+        self._restarted = any(isinstance(reply, LinkChanged) and reply.new_boot for reply in replies)
+        # A STOP goes to the outputs first: what they drop is heard in the turn in which the machine is told, or before.
+        asked = any(command in (Command.STOP, Command.ABORT) for command, _ in wishes)
+        stopped = asked or DisarmReason.STOP in reasons or self._found is not None
+        records = self._deciding.hear(replies, stopped)
         if self._restarted:
             self._perception.begin_epoch()
             records += self._deciding.cancel_all(OutcomeReason.LINK, now_ns)

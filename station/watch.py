@@ -12,7 +12,7 @@ from firmware_bridge.messages import LinkState, LinkStatus
 from station.alarms import AlarmBook, AlarmView, Input
 from station.bins import BinLevels
 from station.config import StationConfig
-from station.datatypes import OutcomeKind, OutcomeReason
+from station.datatypes import DecisionReason
 from station.events import EventKind
 from station.health import CameraReading, Condition, Health, Limits, Reading
 from station.live import LiveRun
@@ -97,7 +97,7 @@ class Watch:
         run = self._run
         status = run.controller.status() if run.controller is not None else None
         ledger, recorder = run.loop.ledger, run.books.recorder
-        outcomes = dict(ledger.by_reason)
+        decisions = dict(ledger.by_decision)
         _, p99_ms = run.books.latency_p50_p99_ms()
         return Reading(
             at_ns=now_ns,
@@ -120,9 +120,9 @@ class Watch:
             unarmed_ns=run.loop.machine.unarmed_ns(now_ns),
             jammed=run.loop.jammed,
             full_bins=tuple(self._bins.full().values()),
-            outcomes=outcomes,
-            decisions=sum(count for (kind, _), count in outcomes.items() if kind is not OutcomeKind.UNCONFIRMED),
-            unsure=outcomes.get((OutcomeKind.MISSED, OutcomeReason.UNDECIDED), 0),
+            outcomes=dict(ledger.by_reason),
+            decisions=sum(decisions.values()),
+            unsure=sum(count for why, count in decisions.items() if why is not DecisionReason.MATCHED),
             latency_p99_ms=p99_ms,
             fault=None if run.crash is None else f"thread {run.crash[0]}: {run.crash[1]}",
             history_away=recorder.trouble is not None or recorder.full,

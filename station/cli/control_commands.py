@@ -33,6 +33,7 @@ WANTED = {
     "reset": ("Idle",),
     "clear": ("Stopped",),
 }
+BY_ORDER = "hold by "  # how the machine begins the reason of an operator's HOLD
 FIRST = {
     ("start", "Stopped"): "station reset",
     ("start", "Aborted"): "station clear",
@@ -79,7 +80,7 @@ def _command(name: str) -> Callable[..., None]:
         station = find_station(http, token_file, config, config_home())
         output.say(f"{name}: {station.name or 'station'} at {station.url}")  # found, perhaps not the one that was meant
         before = _stopped_at_once(station) if name == "stop" else _asked(station, name)
-        after = _watch(station, WANTED[name], before)
+        after = _watch(station, name, before)
         answer = {
             "schema": "station.command/1",
             "command": name,
@@ -88,7 +89,7 @@ def _command(name: str) -> Callable[..., None]:
             **_short(after),
         }
         output.give(answer, f"{before} -> {after['state']}: {after.get('reason', '')}", as_json)
-        if after["state"] not in WANTED[name]:
+        if not _is_done(name, after):
             remedy = FIRST.get((name, after["state"]))
             hint = f" Try `{remedy}`." if remedy else ""
             raise StationError(f"{name}: the machine is {after['state']} ({after.get('reason', '')}).{hint}")
@@ -191,7 +192,13 @@ def _machine(station: Station) -> dict[str, Any]:
     return dict(_fresh_state(station).get("machine") or {"state": "unknown"})
 
 
-def _watch(station: Station, wanted: tuple[str, ...], before: str) -> dict[str, Any]:
+def _is_done(name: str, machine: dict[str, Any]) -> bool:
+    """A line that a loss holds is Held, too, and goes on by itself: HOLD is done when the hold is somebody's order."""
+    ordered = name != "hold" or str(machine.get("reason", "")).startswith(BY_ORDER)
+    return machine["state"] in WANTED[name] and ordered
+
+
+def _watch(station: Station, name: str, before: str) -> dict[str, Any]:
     """The machine once it is where it should be, or after the longest wait, or once it clearly rests elsewhere."""
     clock = SystemClock()
     begun_ns = clock.now_ns()
@@ -199,7 +206,7 @@ def _watch(station: Station, wanted: tuple[str, ...], before: str) -> dict[str, 
         machine = _machine(station)
         waited_ns = clock.now_ns() - begun_ns
         rests = machine["state"] == before and waited_ns > LONGEST_WAIT_NS // 5
-        if machine["state"] in wanted or rests or waited_ns > LONGEST_WAIT_NS:
+        if _is_done(name, machine) or rests or waited_ns > LONGEST_WAIT_NS:
             return machine
         clock.sleep_ns(LOOK_AGAIN_NS)
 

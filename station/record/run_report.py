@@ -1,7 +1,7 @@
 """The run report (schema station.run/1) from plain values: rows, counters, what the link said, what the line saw. Pure.
 
-Shares are nearest-rank percentiles of all items concerned; an item that was late or never decided counts as infinitely
-late, written as INFINITE_MS because JSON has no infinity.
+Shares are nearest-rank percentiles of all items concerned; an item that was late, or decided without a look because none
+came in time, counts as infinitely late, written as INFINITE_MS because JSON has no infinity.
 """
 
 import math
@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from firmware_bridge.messages import LinkStatus
-from station.datatypes import OutcomeKind, OutcomeReason
+from station.datatypes import DecisionReason, OutcomeKind, OutcomeReason
 from station.intervals import wilson
 from station.record.rows import ItemRow
 
 SCHEMA = "station.run/1"
 INFINITE_MS = 1e9
-
-NEVER_SCHEDULED = (OutcomeReason.LATE.value, OutcomeReason.UNDECIDED.value)
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,28 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 def latencies_to_scheduled_ms(rows: Iterable[ItemRow]) -> list[float]:
-    """Capture of the last look used -> enqueued to the link, of every item that was meant for a gate in time or not."""
-    values = []
-    for row in rows:
-        if row.outcome == OutcomeKind.MISSED.value and row.reason in NEVER_SCHEDULED:
-            values.append(math.inf)
-        elif row.scheduled_ns is not None and row.last_look_ns is not None:
-            values.append((row.scheduled_ns - row.last_look_ns) / 1e6)
-    return values
+    """Of every item that was sent to a gate, or that came too late for it or for a look. Of a run that observes: none."""
+    known = list(rows)
+    if not any(was_for_a_gate(row.reason, row.scheduled_ns) for row in known):
+        return []
+    values = (to_scheduled_ms(row.reason, row.decision_reason, row.scheduled_ns, row.last_look_ns) for row in known)
+    return [value for value in values if value is not None]
+
+
+def was_for_a_gate(reason: str | None, scheduled_ns: int | None) -> bool:
+    """It was sent, or should have been: where nothing ever is, an item without a look is late for nothing."""
+    return scheduled_ns is not None or reason == OutcomeReason.LATE.value
+
+
+def to_scheduled_ms(
+    reason: str | None, decision_reason: str | None, scheduled_ns: int | None, last_look_ns: int | None
+) -> float | None:
+    """Capture of the last look used -> enqueued to the link; infinite for what was late or never looked at."""
+    if reason == OutcomeReason.LATE.value or decision_reason == DecisionReason.NO_LOOK.value:
+        return math.inf
+    if scheduled_ns is None or last_look_ns is None:
+        return None
+    return (scheduled_ns - last_look_ns) / 1e6
 
 
 def _items(settled: Sequence[ItemRow], total: int, in_flight: int) -> dict[str, Any]:

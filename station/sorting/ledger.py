@@ -19,7 +19,17 @@ from firmware_bridge.messages import (
     Reply,
     Unanswered,
 )
-from station.datatypes import Belief, Decision, ItemRecord, LookAt, Outcome, OutcomeKind, OutcomeReason, Track
+from station.datatypes import (
+    Belief,
+    Decision,
+    DecisionReason,
+    ItemRecord,
+    LookAt,
+    Outcome,
+    OutcomeKind,
+    OutcomeReason,
+    Track,
+)
 
 SETTLED_KEPT = 20_000
 
@@ -63,7 +73,7 @@ class Ledger:
         self.by_outcome: Counter[OutcomeKind] = Counter()
         self.by_reason: Counter[tuple[OutcomeKind, OutcomeReason]] = Counter()
         self.by_label: Counter[str] = Counter()
-        self.stop_reason: OutcomeReason | None = None  # why windows are being cancelled just now
+        self.by_decision: Counter[DecisionReason] = Counter()
 
     # -- the life of an item ---------------------------------------------------------------------------------------
 
@@ -85,6 +95,7 @@ class Ledger:
     def decide(self, decision: Decision, belief: Belief | None, looks: Sequence[LookAt]) -> None:
         entry = self._open[decision.track_id]
         entry.decision, entry.belief, entry.looks = decision, belief, tuple(looks)
+        self.by_decision[decision.reason] += 1
 
     def command(self, track_id: int, command: DivertCommand, last_useful_ns: int | None) -> None:
         entry = self._open[track_id]
@@ -123,22 +134,27 @@ class Ledger:
 
     # -- the controller's answers ----------------------------------------------------------------------------------
 
-    def hear(self, reply: Reply) -> ItemRecord | None:
-        """Settle the item a final reply belongs to; every other reply changes nothing here."""
+    def hear(self, reply: Reply, stopped: bool = False) -> ItemRecord | None:
+        """Settle the item a final reply belongs to; every other reply changes nothing here.
+
+        `stopped`: the outputs were stopped just now, so a device that is not armed is no matter of the link.
+        """
         if not isinstance(reply, Refused | Fired | NotFired | Unanswered):
             return None
         track_id = self._by_command.get(reply.command_id)
         if track_id is None:
             return None
         match reply:
+            case Refused(refusal=Refusal.NOT_ARMED, at_ns=at_ns) if stopped:
+                return self.settle(track_id, OutcomeKind.MISSED, OutcomeReason.STOPPED, at_ns)
             case Refused(refusal=refusal, at_ns=at_ns):
                 return self.settle(track_id, OutcomeKind.MISSED, REFUSED_AS[refusal], at_ns)
             case Fired(off_ns=off_ns, on_error_us=error_us):
                 return self.settle(track_id, OutcomeKind.EJECTED, OutcomeReason.NONE, off_ns, error_us)
+            case NotFired(reason=MissReason.DISARMED, at_ns=at_ns) if stopped:
+                return self.settle(track_id, OutcomeKind.MISSED, OutcomeReason.STOPPED, at_ns)
             case NotFired(reason=miss, at_ns=at_ns):
                 kind, reason = NOT_FIRED_AS[miss]
-                if self.stop_reason is not None and miss in (MissReason.CANCELLED, MissReason.DISARMED):
-                    reason = self.stop_reason
                 return self.settle(track_id, kind, reason, at_ns)
             case Unanswered(accepted=accepted, at_ns=at_ns):
                 if accepted:

@@ -41,7 +41,7 @@ class Reseen:
         self._tracks, self._motion, self._places = tuple(tracks), motion, []
 
     def arrive(self, motion: Motion) -> None:
-        """Where the belt is in the new counts; asked at every frame, and used at the first."""
+        """Where the belt is in the new counts; asked at every frame that has one of them, and used at the first."""
         left = self._motion
         if left is None:
             return

@@ -36,7 +36,7 @@ class KnownItem:
         self.track_id = track_id
         self.camera_id = camera_id
         self.entered = entered  # came over the upstream edge, as items do
-        self.confirmed = False
+        self.ours: bool | None = None  # lies in its camera's lane; None: not judged yet
         self.jam_mm = 0.0  # belt travel during which it stood still
         self.carried_mm = 0.0  # belt travel during which it moved along
         self.followed = 0  # sightings in which an end of it was where the belt should have carried it
@@ -111,6 +111,11 @@ class KnownItem:
             hull_mm=np.asarray(hull, np.float32),
             merged=self.merged,
         )
+
+    @property
+    def confirmed(self) -> bool:
+        """It counts as an item, and as one of this camera."""
+        return self.ours is True
 
     @property
     def rear_seen(self) -> int:

@@ -2,11 +2,13 @@
 
 An item lies still on the belt, so its belt coordinate is the prediction: nothing is extrapolated in time, and dropped frames
 or a changing speed cannot mix items up. A track counts as an item (`tracks`) once it came in over the upstream edge or was
-carried along by the belt; what never moves with the belt is part of the machine or, once an item, a jam.
+carried along by the belt; what never moves with the belt is part of the machine or, once an item, a jam. Where views overlap,
+what lies in another camera's lane is followed too, for what it hides, but it is the other camera's item.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -41,17 +43,33 @@ class TrackIds:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """One camera's strip of belt, half open: of two that meet exactly one holds an item."""
+
+    from_mm: float = -math.inf
+    to_mm: float = math.inf
+
+    def holds(self, lateral_mm: float) -> bool:
+        return self.from_mm <= lateral_mm < self.to_mm
+
+
+WHOLE_BELT = Lane()
+
+
+@dataclass(frozen=True, slots=True)
 class TrackUpdate:
     tracks: tuple[Track, ...]  # items on the belt in view now, seen or predicted
     ended: tuple[EndedTrack, ...]
     jammed: tuple[int, ...] = field(default=())  # ids of items that stand still on the moving belt
+    void: bool = False  # the frame's count is of a boot that is over: it tells nothing of the belt, either
 
 
 class Tracker:
-    def __init__(self, camera_id: str, belt: BeltMap, ids: TrackIds) -> None:
+    def __init__(self, camera_id: str, belt: BeltMap, ids: TrackIds, lane: Lane = WHOLE_BELT) -> None:
         self._camera_id = camera_id
         self._belt = belt
         self._ids = ids
+        self._lane = lane
         self._known: list[KnownItem] = []
         self._fused: list[KnownItem] = []  # in this frame, of those that counted as items
         self._last_travel_mm: float | None = None
@@ -207,10 +225,10 @@ class Tracker:
         # Two tips may yet be one item: it counts once its rear has come in, or when it is too long to wait for that.
         long = item.footprint.length_mm > LONG_SHARE * self._belt.view_length_mm
         one_item = item.followed > 0 and (item.rear_seen > 0 or long)
-        if item.entered:
-            item.confirmed = item.confirmed or item.ever_whole or one_item
-        else:
-            item.confirmed = item.confirmed or (one_item and item.carried_mm >= CARRIED_MM)
+        carried = one_item and item.carried_mm >= CARRIED_MM
+        proven = (item.ever_whole or one_item) if item.entered else carried
+        if proven and item.ours is None:  # judged once: on the border its middle trembles from frame to frame
+            item.ours = self._lane.holds(item.footprint.lateral_mm)
 
     def _end(self, travel_mm: float, bound_mm: float) -> Iterable[EndedTrack]:
         ended: list[EndedTrack] = []

@@ -6,12 +6,14 @@ Knows no pictures, no labels and no gates.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from station.config import CameraConfig
 from station.datatypes import EndedTrack, Look
 from station.tracking.belt import BeltMap, configured_map
 from station.tracking.spotter import Spotted, ViewConfig
-from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
+from station.tracking.tracker import Lane, Tracker, TrackIds, TrackUpdate
 
 
 class View:
@@ -36,7 +38,7 @@ class View:
     def see(self, spotted: Spotted) -> TrackUpdate:
         epoch = spotted.frame.belt_epoch
         if epoch is not None and epoch == self._void_epoch:
-            return TrackUpdate((), ())  # was on its way here when the device restarted
+            return TrackUpdate((), (), void=True)  # was on its way here when the device restarted
         orphans = self.restart() if epoch != self._belt_epoch else ()  # nobody has said so yet
         orphans += self._fit_to(spotted)
         assert self._tracker is not None
@@ -64,5 +66,10 @@ class View:
             return ()
         orphans = self._tracker.forget() if self._tracker else ()
         self.belt = spotted.belt
-        self._tracker = Tracker(spotted.frame.camera_id, spotted.belt, self._ids)
+        self._tracker = Tracker(spotted.frame.camera_id, spotted.belt, self._ids, _lane_of(self._config.camera))
         return orphans
+
+
+def _lane_of(camera: CameraConfig) -> Lane:
+    from_mm = -math.inf if camera.lane_from_mm is None else camera.lane_from_mm
+    return Lane(from_mm, math.inf if camera.lane_to_mm is None else camera.lane_to_mm)

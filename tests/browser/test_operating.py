@@ -84,6 +84,19 @@ def test_a_command_without_effect_is_said_so(station: FakeStation, open_page: Op
     assert "still Execute" in page.locator("#answer").inner_text()
 
 
+def test_hold_on_a_line_that_a_loss_holds_is_done_when_the_reason_says_so(
+    station: FakeStation, open_page: OpenPage
+) -> None:
+    machine = {"state": "Held", "number": 11, "commands": ["hold", "start", "stop"], "normal": False, "since_ns": None}
+    station.change(machine={**machine, "reason": "camera lost"})
+    page = open_page(station.url)
+    until(page, "!document.querySelector('[data-command=hold]').disabled")
+    page.locator("[data-command=hold]").click()
+    station.wait_for(lambda said: said.get("command") == "hold")
+    station.change(machine={**machine, "reason": "hold by page at 127.0.0.1"})
+    until(page, "document.getElementById('answer').innerText.includes('HOLD done: Held')")
+
+
 def test_a_command_that_was_held_up_on_its_way_is_void(station: FakeStation, open_page: OpenPage) -> None:
     """The page stamps it with the station's clock; the browser's own clock need not agree with anything."""
     page = open_page(station.url)

@@ -129,11 +129,18 @@ def _run(run: Lockstep, presses: list[tuple[float, Command]]) -> list[tuple[int,
     states = [(0, run.loop.machine.state.name)]
     while not run.over():
         if presses and run.clock.now_ns() >= run.feed_start_ns + presses[0][0] * 1e9:
-            run.loop.machine.command(presses.pop(0)[1], run.clock.now_ns())
+            _press(run, presses.pop(0)[1])
         if run.turn().state_changed:
             states.append((run.clock.now_ns() - run.feed_start_ns, run.loop.machine.state.name))
     run.finish()
     return states
+
+
+def _press(run: Lockstep, command: Command) -> None:
+    """As `LiveRun.command` does: STOP goes straight to the link, and only then to the machine."""
+    if command is Command.STOP:
+        run.controller.stop()
+    run.loop.machine.command(command, run.clock.now_ns())
 
 
 def assert_accounted(played: Played) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from firmware_bridge.virtual_device import Pin, VirtualDevice
+from station.datatypes import OutcomeKind, OutcomeReason
 from station.events import Event, EventKind
 from station.lockstep import Lockstep, LockstepSetup
 from station.machine import Command
@@ -107,6 +108,9 @@ def test_it_aborts_the_line_and_only_clear_reset_and_start_lead_back(
     assert line.state == "ABORTED"
     assert not line.run.device.armed
     assert detail in line.events(event)
+    missed = line.run.loop.ledger.by_reason
+    assert missed[OutcomeKind.MISSED, OutcomeReason.STOPPED] >= 5, "what the device dropped"
+    assert missed[OutcomeKind.MISSED, OutcomeReason.LINK] == 0, "the cable is well"
     at_ns = line.run.clock.now_ns()
     line.hand(mended, then_s=4.0)
     assert line.state == "ABORTED", "auto_rearm is for losses, not for what a person must look at"

@@ -55,3 +55,12 @@ def test_a_run_that_is_held_is_fed_less(tmp_path: Path) -> None:
     free = play(tmp_path / "free", Scenario(for_s=12.0))
     held = play(tmp_path / "held", Scenario(for_s=12.0, hold=(4.0, 4.0)))
     assert free.truth["fed"] - held.truth["fed"] > 25
+
+
+def test_hold_while_the_camera_is_away_lasts_until_a_person_ends_it(tmp_path: Path) -> None:
+    played = play(tmp_path, Scenario(for_s=16.0, faults=("camera@4+2",), hold=(5.0, 5.0)))
+    assert_accounted(played)
+    assert [state for _, state in played.states] == ["EXECUTE", "HELD", "EXECUTE"]
+    held_ns, again_ns = played.states[1][0], played.states[2][0]
+    assert 4 * S < held_ns < 5 * S
+    assert again_ns >= 10 * S  # the camera is back at 6, and well since 7

@@ -23,7 +23,6 @@ SAMPLE_S = 5.0
 MEMORY_GROWTH_MIB = 24.0  # last slice over the second; an allocator breathes by a few MiB
 LATENCY_GROWTH_MS = 15.0  # of p99, half a frame's period
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
-NEVER_SCHEDULED = ("late", "undecided")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 def latency_ms(item: dict[str, Any]) -> float | None:
     """Capture of the last look used to the command's enqueueing, None for items not meant for a gate."""
-    if item["outcome"] == "missed" and item["reason"] in NEVER_SCHEDULED:
+    if item["reason"] == "late" or item.get("decision_reason") == "no_look":
         return 1e9
     if item.get("scheduled_ns") is None or item.get("last_look_ns") is None:
         return None

@@ -34,9 +34,10 @@ MOST_ANYWHERE = 0.05
 LEAST_AGAIN = 5  # items fed after the fault, and ejected
 
 LINK_REASONS = frozenset({"link", "refused_not_armed", "no_report", "not_permitted", "lost_track"})
-VIEW_REASONS = frozenset({"undecided", "lost_track", "not_permitted"})
+VIEW_REASONS = frozenset({"lost_track", "not_permitted"})
 BY_THE_MINUTE = frozenset({"missed_share_high", "diverts_refused", "diverts_unanswered"})
-BY_THE_ITEM = frozenset({"latency_high"})  # an undecided item counts as infinitely late
+# An item without a look counts as infinitely late, and as not recognised.
+BY_THE_ITEM = frozenset({"latency_high", "unsure_share_high"})
 
 
 @dataclass(frozen=True, slots=True)

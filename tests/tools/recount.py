@@ -26,7 +26,6 @@ Window = tuple[int, bool, float, float]  # gate, in counts (as mm) or else in ns
 Z = 1.959963984540054
 INFINITE_MS = 1e9
 RELATED_MM = 12.0
-LATE_REASONS = ("late", "undecided")
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -310,8 +309,9 @@ def station_figures(items: list[Row]) -> Row:
     kinds = Counter(row["outcome"] for row in done)
     looks = [row["looks"] for row in done]
     to_scheduled = []
-    for row in done:
-        if row["outcome"] == "missed" and row["reason"] in LATE_REASONS:
+    sorts = any(row["scheduled_ns"] is not None or row["reason"] == "late" for row in done)
+    for row in done if sorts else ():
+        if row["reason"] == "late" or row["decision_reason"] == "no_look":
             to_scheduled.append(math.inf)
         elif row["scheduled_ns"] is not None and row["last_look_ns"] is not None:
             to_scheduled.append((row["scheduled_ns"] - row["last_look_ns"]) / 1e6)

@@ -89,6 +89,12 @@ def test_a_broker_s_settings_are_bounded(section: str, words: str) -> None:
         pytest.param("width_mm = 600.0", 'width_mm = "broad"', ["belt.width_mm = 'broad'", "number"], id="type"),
         pytest.param("width_mm =", "widht_mm =", ["belt.widht_mm: unknown key", "config schema"], id="typo"),
         pytest.param('travel = "down"', 'travel = "south"', ["travel = 'south'", "'down', 'up'"], id="choice"),
+        pytest.param(
+            'travel = "down"',
+            "lane_from_mm = 600\nlane_to_mm = 600",
+            ["lane_from_mm = 600 is not below lane_to_mm = 600", "no item"],
+            id="an empty lane",
+        ),
         pytest.param("safe_level = 0", "safe_level = 2", ["gate_bar.safe_level = 2", "0 or 1"], id="level"),
         pytest.param('"residue" ', '"bin9" ', ["unactuated_bin = 'bin9'", "product", "residue"], id="no such bin"),
         pytest.param('"residue" ', '"product" ', ["no gate may serve it"], id="unactuated bin with gates"),

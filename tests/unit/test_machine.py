@@ -85,6 +85,39 @@ def test_a_hold_by_the_operator_is_never_undone_by_health() -> None:
     assert machine.state is State.HELD
 
 
+def test_a_hold_that_a_loss_began_is_a_persons_once_they_ask_for_it() -> None:
+    machine = running(auto_rearm=True)
+    steps(machine, BLIND, 100, 500)
+    assert machine.reason.startswith("camera lost")
+    assert machine.command(Command.HOLD, 500 * MS, "page")
+    assert (machine.state, machine.reason, machine.since_ns) == (State.HELD, "hold by page", 500 * MS)
+    actions = [machine.step(t * MS, ARMED) for t in range(520, 5000, 20)]
+    assert machine.state is State.HELD
+    assert not any(action.permit or action.disarm for action in actions)
+    assert machine.command(Command.START, 5000 * MS)
+    steps(machine, ARMED, 5000, 5100)
+    assert machine.state.name == "EXECUTE"
+
+
+def test_hold_twice_is_hold() -> None:
+    machine = running()
+    assert machine.command(Command.HOLD, 100 * MS, "page")
+    assert machine.command(Command.HOLD, 100 * MS, "end of the run")
+    assert (machine.state, machine.reason) == (State.HOLDING, "hold by end of the run")
+
+
+def test_a_hold_ends_the_waiting_for_a_camera_that_is_still_away() -> None:
+    machine = running(auto_rearm=False)
+    steps(machine, BLIND, 100, 400)
+    machine.command(Command.START, 400 * MS)
+    steps(machine, BLIND, 420, 600)
+    waiting = machine.state
+    assert waiting is State.UNHOLDING
+    assert machine.command(Command.HOLD, 600 * MS)
+    steps(machine, ARMED, 620, 3000)
+    assert machine.state is State.HELD
+
+
 @pytest.mark.parametrize("command", [Command.STOP, Command.ABORT])
 def test_after_stop_nothing_rearms_by_itself(command: Command) -> None:
     machine = running(auto_rearm=True)

@@ -12,7 +12,17 @@ import pytest
 from firmware_bridge.messages import LinkState
 from station.clock import ManualClock
 from station.config import builtin_config, changed
-from station.datatypes import BoxPx, Classification, Detection, Frame, Look, OrientedBox, OutcomeKind, OutcomeReason
+from station.datatypes import (
+    BoxPx,
+    Classification,
+    DecisionReason,
+    Detection,
+    Frame,
+    Look,
+    OrientedBox,
+    OutcomeKind,
+    OutcomeReason,
+)
 from station.events import EventKind
 from station.machine import Machine
 from station.pipeline import Controls, SortLoop
@@ -44,6 +54,7 @@ class FakeRun:
 
     def __post_init__(self) -> None:
         self.by_reason: Counter[tuple[OutcomeKind, OutcomeReason]] = Counter()
+        self.by_decision: Counter[DecisionReason] = Counter()
         self.books = SimpleNamespace(
             landed=Counter(),
             landed_before={},
@@ -52,7 +63,7 @@ class FakeRun:
             event=lambda what, at_ns, **detail: self.told.append((what, detail)),
         )
         self.loop = SimpleNamespace(
-            ledger=SimpleNamespace(by_reason=self.by_reason),
+            ledger=SimpleNamespace(by_reason=self.by_reason, by_decision=self.by_decision),
             model_trouble=lambda now_ns: None,
             machine=SimpleNamespace(unarmed_ns=lambda now_ns: self.unarmed_ns),
         )
@@ -122,6 +133,25 @@ def test_an_alarm_is_listed_and_recorded_acknowledged_and_gone(alarm: str, begin
         setattr(station.run, name, value)
     assert station.go(4) == []
     assert station.alarms_told() == [("alarm_raised", alarm), ("alarm_acknowledged", alarm), ("alarm_cleared", alarm)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "alarms"),
+    [
+        pytest.param(DecisionReason.UNSURE, ["unsure_share_high"], id="below the threshold: a dirty lens"),
+        pytest.param(DecisionReason.NO_LOOK, ["unsure_share_high"], id="no look: an overloaded computer"),
+        pytest.param(DecisionReason.UNKNOWN_LABEL, ["unsure_share_high"], id="a label without a rule"),
+        pytest.param(DecisionReason.MATCHED, [], id="recognised"),
+    ],
+)
+def test_items_that_pass_unrecognised_are_an_alarm(reason: DecisionReason, alarms: list[str]) -> None:
+    station = Station()
+    for _ in range(40):
+        station.run.by_decision[reason] += 4
+        station.run.by_decision[DecisionReason.MATCHED] += 1
+        station.run.by_reason[OutcomeKind.PASSED, OutcomeReason.NONE] += 5
+        listed = station.go(0.5)
+    assert listed == alarms
 
 
 def test_a_shelved_jam_is_hidden_for_its_time_and_asks_again() -> None:

@@ -18,6 +18,7 @@ export class Commands {
   #clock;
   #session = new Session(() => this.#enable());
   #state = "";
+  #reason = "";
   #allowed = [];
   #alive = false;
   #pending = null; // STOP or ABORT on its way
@@ -53,6 +54,7 @@ export class Commands {
   // What the station last said of itself, and whether that is still true.
   follow(machine, state, alive) {
     const allowed = machine?.commands ?? [];
+    this.#reason = machine?.reason ?? "";
     this.#watchEffect(state, alive);
     // It runs again: what was said of the last STOP is over.
     if (STOPPED.includes(this.#state) && !STOPPED.includes(state) && !this.#pending) this.#say(this.#stopNote, this.#stopNoteAtRest);
@@ -118,7 +120,9 @@ export class Commands {
     const awaited = this.#awaited;
     if (awaited === null || !alive) return;
     const place = awaited.stops ? this.#stopNote : this.#answer;
-    const done = awaited.stops ? STOPPED.includes(state) : state !== awaited.state;
+    // A line that a loss holds stays Held when HOLD is taken: then only the reason tells.
+    const ordered = this.#reason.startsWith(`${awaited.name.toLowerCase()} by `);
+    const done = awaited.stops ? STOPPED.includes(state) : ordered || state !== awaited.state;
     if (done) this.#say(place, `${awaited.name} done: ${state} at ${clockTime()}`);
     else if (performance.now() > awaited.untilMs) this.#say(place, `${awaited.name} HAD NO EFFECT: the machine is still ${state}`, true);
     else return;

@@ -9,7 +9,7 @@ export const STATES = {
 export const REASONS = {
   late: "too late for the gate", refused_far: "too far ahead", refused_full: "controller queue full",
   refused_gate_limit: "gate limit", refused_not_armed: "controller not armed", refused_other: "refused by controller",
-  neighbour: "spared a neighbour", too_long: "too long", undecided: "not decided in time", unseen_at_start: "past the camera at start",
+  neighbour: "spared a neighbour", too_long: "too long", unseen_at_start: "past the camera at start",
   not_permitted: "machine was not sorting", stopped: "stopped", link: "controller link lost", speed: "belt speed off",
   position: "belt position unknown", dry_run: "no diverts sent", no_report: "no report from controller",
   belt_stopped_in_window: "belt stopped at the gate", interrupted: "program ended", run_ended: "run ended", lost_track: "lost from view",

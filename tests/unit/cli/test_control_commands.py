@@ -36,6 +36,7 @@ class Line:
     machine: Machine = field(default_factory=lambda: Machine(auto_rearm=False))
     alarms: AlarmBook = field(default_factory=AlarmBook)
     deaf: bool = False
+    camera_lost: bool = False
     stops: int = 0
 
     def take(self, entry: dict[str, Any]) -> bool:
@@ -59,7 +60,7 @@ class Line:
     def show(self) -> None:
         now_ns = self.clock.now_ns()
         for _ in range(3):  # through the states that last one step
-            self.machine.step(now_ns, Conditions(link=None, cameras_live=True))
+            self.machine.step(now_ns, Conditions(link=None, cameras_live=not self.camera_lost))
         snapshot = Snapshot(made_ns=now_ns, state=self.machine.state.name, state_reason=self.machine.reason)
         self.board.put(page_values(snapshot, PageFacts(alarms=self.alarms.listed())), now_ns)
 
@@ -123,7 +124,7 @@ def line(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lin
     save_tokens(path, TOKENS, url=f"http://127.0.0.1:{served.port}/", station="line-1")
     served.line.machine = Machine(auto_rearm=False)
     served.line.alarms = AlarmBook()
-    served.line.deaf = False
+    served.line.deaf = served.line.camera_lost = False
     served.line.stops = 0
     served.line.show()
     return served.line
@@ -168,6 +169,20 @@ def test_a_command_that_changes_nothing_is_not_called_done(line: Line) -> None:
     result = station("start")
     assert result.exit_code == 1
     assert "Idle" in result.stderr
+
+
+def test_a_line_that_a_loss_holds_is_held_by_order_once_hold_was_taken(line: Line) -> None:
+    station("reset")
+    station("start")
+    line.camera_lost = True
+    line.show()
+    line.deaf = True
+    unheard = station("hold")
+    assert (line.machine.state.name, unheard.exit_code) == ("HELD", 1)
+    assert "camera lost" in unheard.stderr
+    line.deaf = False
+    taken = station("hold")
+    assert (taken.stdout, taken.exit_code) == ("Held -> Held: hold by operator\n", 0)
 
 
 def test_status_says_state_counts_and_alarms(line: Line) -> None:

@@ -42,6 +42,7 @@ def record(
     to_scheduled_ms: float | None = 40.0,
     fire_error_us: int | None = None,
     looks: int = 3,
+    why: DecisionReason = DecisionReason.MATCHED,
 ) -> ItemRecord:
     look_ns = (at_ms + 100) * MS
     decided = label is not None
@@ -54,7 +55,7 @@ def record(
             label,
             0.9,
             "product",
-            DecisionReason.MATCHED,
+            why,
             looks,
             look_ns + 30 * MS,
             look_ns if decided else None,

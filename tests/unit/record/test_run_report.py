@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from station.datatypes import ItemRecord, OutcomeKind, OutcomeReason
+from station.books import Books
+from station.datatypes import DecisionReason, ItemRecord, OutcomeKind, OutcomeReason
+from station.record.recorder import Recorder
 from station.record.rows import ItemRow, birth_row, item_row
 from station.record.run_report import INFINITE_MS, FrameCounts, RunEnd, RunFacts, percentile, run_report, share
 from tests.unit.record.makers import record, track
@@ -52,13 +54,37 @@ def test_a_ledger_that_does_not_add_up_is_reported_so(births: int, settled: list
     assert run_report(FACTS, end, rows(*(record(i) for i in settled)))["ledger_balanced"] is False
 
 
-def test_late_and_undecided_items_are_infinitely_late() -> None:
-    late = record(98, OutcomeKind.MISSED, OutcomeReason.LATE, to_scheduled_ms=20.0)
-    undecided = record(99, OutcomeKind.MISSED, OutcomeReason.UNDECIDED, label=None, to_scheduled_ms=None)
-    passed = record(97, OutcomeKind.PASSED, to_scheduled_ms=None)
-    punctual = [record(i, to_scheduled_ms=40.0 + i / 10) for i in range(20)]
-    scheduled = run_report(FACTS, END, rows(*punctual, late, undecided, passed))["latency_ms"]["capture_to_scheduled"]
+LATE = record(98, OutcomeKind.MISSED, OutcomeReason.LATE, to_scheduled_ms=20.0)
+UNLOOKED = record(99, OutcomeKind.PASSED, label=None, to_scheduled_ms=None, looks=0, why=DecisionReason.NO_LOOK)
+PASSED = record(97, OutcomeKind.PASSED, to_scheduled_ms=None)
+DRY = record(95, OutcomeKind.MISSED, OutcomeReason.DRY_RUN, to_scheduled_ms=None)
+UNSURE = record(96, OutcomeKind.PASSED, to_scheduled_ms=None, why=DecisionReason.UNSURE)
+PUNCTUAL = [record(i, to_scheduled_ms=40.0 + i / 10) for i in range(20)]
+
+
+def test_items_that_were_late_or_had_no_look_in_time_are_infinitely_late() -> None:
+    report = run_report(FACTS, END, rows(*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE))
+    scheduled = report["latency_ms"]["capture_to_scheduled"]
     assert scheduled == {"p50": 41.0, "p99": INFINITE_MS, "max": INFINITE_MS, "n": 22, "infinite": 2}
+
+
+@pytest.mark.parametrize(
+    ("seen", "figures"),
+    [
+        pytest.param((*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE), (41.0, INFINITE_MS), id="a run that sorts"),
+        pytest.param((UNLOOKED, LATE, PASSED), (INFINITE_MS, INFINITE_MS), id="one that is always late"),
+        pytest.param((UNLOOKED, DRY, PASSED), (None, None), id="one that observes: late for nothing"),
+    ],
+)
+def test_the_latency_on_the_screen_is_that_of_the_report(
+    seen: tuple[ItemRecord, ...], figures: tuple[float | None, float | None]
+) -> None:
+    books = Books(Recorder([]), 0)
+    for entry in seen:
+        books.settled(entry)
+    assert books.latency_p50_p99_ms() == figures
+    scheduled = run_report(FACTS, END, rows(*seen))["latency_ms"]["capture_to_scheduled"]
+    assert (scheduled["p50"], scheduled["p99"]) == figures
 
 
 def test_virtual_time_has_no_latency_to_report() -> None:

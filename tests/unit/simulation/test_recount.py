@@ -46,16 +46,17 @@ class MadeUp:
         assert seen_ns is not None
         # A new boot counts from zero at where the belt then is.
         zero_count = self.line.count_at(REBOOT_NS) if seen_ns >= REBOOT_NS else 0
-        row = ItemRow(track_id, "camera0", seen_ns - S // 10, 0, seen_ns, looks=self.dice.choice([0, 1, 2, 3]))
+        row = ItemRow(track_id, "camera0", seen_ns - S // 10, 0, seen_ns, looks=self.dice.choice([0, *[1, 2, 3] * 3]))
         values = asdict(row) | {
             "along_mm": item.along_mm + zero_count * 0.5 + self.dice.gauss(0, 2),
             "lateral_mm": item.lateral_mm + self.dice.gauss(0, 2),
             "length_mm": 90.0,
             "width_mm": 90.0,
             "label": item.thing.label,
+            "decision_reason": "matched" if row.looks else "no_look",
             "outcome": "passed",
             "reason": "none",
-            "last_look_ns": seen_ns,
+            "last_look_ns": seen_ns if row.looks else None,
             "decided_ns": seen_ns + 40 * MS,
         }
         if item.thing.label == "recyclable":
@@ -142,6 +143,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def scheduled(report: dict[str, Any]) -> dict[str, Any]:
+    figures: dict[str, Any] = report["latency_ms"]["capture_to_scheduled"]
+    return figures
+
+
 def recount(out: Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-I", "-S", str(SCRIPT), str(out), "--compare", str(out / "report.json")]
     return subprocess.run(words, capture_output=True, text=True, check=False)
@@ -172,6 +178,10 @@ def test_an_outsider_with_the_standard_library_alone_arrives_at_the_same_report(
         ("truth.purity.k", lambda report: report["truth"]["purity"].update(k=report["truth"]["purity"]["k"] + 1)),
         ("items.total", lambda report: report["items"].update(total=report["items"]["total"] + 1)),
         ("slack_ms.p50", lambda report: report["slack_ms"].update(p50=0.5)),
+        (
+            "latency_ms.capture_to_scheduled.p50",
+            lambda report: scheduled(report).update(p50=scheduled(report)["p50"] - 1),
+        ),
     ],
 )
 def test_a_report_that_says_otherwise_is_found_out(

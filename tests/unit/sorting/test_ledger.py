@@ -48,6 +48,7 @@ def scheduled(ledger: Ledger, track_id: int = 1, command_id: int = 11) -> None:
         pytest.param(
             NotFired(11, MissReason.BELT_STOPPED, 1), U, OutcomeReason.BELT_STOPPED_IN_WINDOW, id="belt stopped"
         ),
+        pytest.param(NotFired(11, MissReason.DISARMED, 1), M, OutcomeReason.LINK, id="disarmed itself"),
         pytest.param(NotFired(11, MissReason.REBOOT, 1), M, OutcomeReason.LINK, id="device restarted"),
         pytest.param(Unanswered(11, True, 1), U, OutcomeReason.NO_REPORT, id="acknowledged, then silence"),
         pytest.param(Unanswered(11, False, 1), M, OutcomeReason.LINK, id="never acknowledged"),
@@ -61,6 +62,24 @@ def test_each_final_reply_gives_its_outcome(reply: Reply, kind: OutcomeKind, rea
     assert (record.outcome.kind, record.outcome.reason) == (kind, reason)
     assert ledger.in_flight == 0
     assert ledger.hear(reply) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        pytest.param(NotFired(11, MissReason.DISARMED, 1), OutcomeReason.STOPPED, id="dropped from its queue"),
+        pytest.param(Refused(11, Refusal.NOT_ARMED, 1), OutcomeReason.STOPPED, id="refused just after"),
+        pytest.param(NotFired(11, MissReason.LATE, 1), OutcomeReason.LATE, id="late before"),
+        pytest.param(Refused(11, Refusal.FULL, 1), OutcomeReason.REFUSED_FULL, id="refused for another reason"),
+        pytest.param(Unanswered(11, False, 1), OutcomeReason.LINK, id="never acknowledged"),
+    ],
+)
+def test_what_a_stop_drops_is_stopped_and_nothing_else_is(reply: Reply, reason: OutcomeReason) -> None:
+    ledger = Ledger()
+    scheduled(ledger)
+    record = ledger.hear(reply, stopped=True)
+    assert record is not None
+    assert (record.outcome.kind, record.outcome.reason) == (M, reason)
 
 
 def test_every_reason_a_device_can_give_is_translated() -> None:
@@ -81,6 +100,14 @@ def test_slack_is_the_last_useful_moment_minus_enqueued() -> None:
     assert record is not None
     assert record.outcome.slack_ms == 1.0
     assert record.outcome.fire_error_us == 40
+
+
+def test_decisions_are_counted_by_their_reason() -> None:
+    ledger = Ledger()
+    for track_id, reason in enumerate((*DecisionReason, DecisionReason.UNSURE)):
+        ledger.see(track(track_id))
+        ledger.decide(Decision(track_id, None, 0.4, "residue", reason, 0, 6, None), None, ())
+    assert ledger.by_decision == {**dict.fromkeys(DecisionReason, 1), DecisionReason.UNSURE: 2}
 
 
 def test_an_acknowledgement_settles_nothing() -> None:

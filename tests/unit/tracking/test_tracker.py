@@ -5,7 +5,7 @@ import pytest
 
 from station.datatypes import BoxPx, Detection, EndedTrack, Frame, OrientedBox, TrackEnd
 from station.tracking.belt import BeltMap, ViewPlace, scaled_map
-from station.tracking.tracker import Tracker, TrackIds, TrackUpdate
+from station.tracking.tracker import Lane, Tracker, TrackIds, TrackUpdate
 
 VIEW_MM, WIDTH_MM = 375, 600  # at one pixel per millimetre
 EMPTY = np.zeros((1, 1, 3), np.uint8)
@@ -18,10 +18,12 @@ def belt() -> BeltMap:
 class Line:
     """A tracker under a belt on which rectangles lie at belt coordinates."""
 
-    def __init__(self, *items: tuple[float, float], size_mm: tuple[float, float] = (80, 60)) -> None:
+    def __init__(
+        self, *items: tuple[float, float], size_mm: tuple[float, float] = (80, 60), lane: Lane | None = None
+    ) -> None:
         self.items = list(items)
         self.size_mm = size_mm
-        self.tracker = Tracker("camera0", belt(), TrackIds())
+        self.tracker = Tracker("camera0", belt(), TrackIds(), lane or Lane())
         self.frame_id = 0
         self.ended: list[EndedTrack] = []
 
@@ -260,3 +262,55 @@ def test_a_lost_belt_position_ends_every_track_as_lost() -> None:
 def test_cameras_share_the_stations_ids() -> None:
     ids = TrackIds()
     assert [ids.take() for _ in range(3)] == [1, 2, 3]
+
+
+# -- lanes: two cameras see the same strip in the middle --------------------------------------------------------------
+
+LEFT, RIGHT = Lane(to_mm=300.0), Lane(from_mm=300.0)
+
+
+@pytest.mark.parametrize(
+    ("lateral_mm", "trembles_mm"),
+    [
+        pytest.param(250.0, 0.0, id="left"),
+        pytest.param(299.9, 0.0, id="just left"),
+        pytest.param(300.0, 0.0, id="on the border: the right one's"),
+        pytest.param(350.0, 0.0, id="right"),
+        pytest.param(299.5, 3.0, id="trembling over the border"),
+        pytest.param(299.5, -3.0, id="the other way round"),
+        pytest.param(300.5, 3.0, id="from its other side"),
+        pytest.param(300.5, -3.0, id="from there the other way round"),
+    ],
+)
+def test_an_item_in_two_views_is_one_camera_s_from_edge_to_edge(lateral_mm: float, trembles_mm: float) -> None:
+    frames_of: list[int] = []
+    for lane in (LEFT, RIGHT):
+        line, ids = Line(lane=lane), list[int]()
+        for step in range(16):
+            seen = box(-60.0 + 33.0 * step, lateral_mm + trembles_mm * (-1) ** step)
+            ids += [track.track_id for track in line.show([seen] if seen is not None else [], 33.0 * step).tracks]
+        assert len(set(ids)) == (1 if ids else 0)
+        assert line.ends == ([TrackEnd.LEFT] if ids else [])
+        frames_of.append(len(ids))
+    assert min(frames_of) == 0
+    assert max(frames_of) >= 8
+    if not trembles_mm:
+        assert (frames_of[0] > 0) is LEFT.holds(lateral_mm)
+
+
+def test_another_camera_s_item_still_hides_one_of_ours() -> None:
+    line = Line((-60.0, 250.0), (-60.0, 350.0), lane=LEFT)
+    for n in range(6):
+        line.see(33.0 * n)
+    both = box(-60.0 + 33.0 * 6, 300.0, (80, 160))
+    assert both is not None
+    [track] = line.show([both], 33.0 * 6).tracks
+    assert track.merged
+    assert track.lateral_mm == pytest.approx(250.0, abs=1.0)
+
+
+def test_forgotten_items_are_this_camera_s_alone() -> None:
+    line = Line((-60.0, 250.0), (-60.0, 350.0), lane=LEFT)
+    for n in range(6):
+        line.see(33.0 * n)
+    assert [round(ended.track.lateral_mm) for ended in line.tracker.forget()] == [250]

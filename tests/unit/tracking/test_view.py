@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from station.config import BeltConfig, CameraConfig, DetectorConfig
+from station.config import BeltConfig, CameraConfig, DetectorConfig, changed
 from station.datatypes import EndedTrack, Frame, TrackEnd
 from station.tracking.spotter import Spotted, Spotter, TravelSource, ViewConfig
 from station.tracking.tracker import TrackIds, TrackUpdate
@@ -103,7 +104,7 @@ def test_a_frame_that_was_under_way_when_the_device_restarted_brings_no_items(ma
         eye.see(replace(frame, belt_epoch=1))
     under_way = eye.spotter.spot(replace(frames[8], belt_epoch=1))
     eye.view.restart()
-    assert eye.view.see(under_way) == TrackUpdate((), ())
+    assert eye.view.see(under_way) == TrackUpdate((), (), void=True)
     assert eye.view.travel_mm != under_way.travel_mm
     counts = [0.0, 1000 / FPS / 0.5]
     fresh = [
@@ -129,3 +130,27 @@ def test_a_picture_nobody_described_is_understood(make_scene: MakeScene) -> None
     assert eye.view.belt is not None
     assert eye.view.belt.direction.value == "left"
     assert len(seen) >= 8
+
+
+def test_where_two_views_overlap_every_item_is_one_camera_s(make_scene: MakeScene) -> None:
+    scene, ids = make_scene(21, rows=3), TrackIds()
+    mm_per_px, border_mm = 600 / 1280, 290.0  # the middle column of items is whole in both
+    columns_px = (slice(0, 940), slice(340, 1280))
+    lanes_mm = ((None, border_mm), (border_mm, None))
+    left: list[tuple[str, EndedTrack]] = []
+    for name, columns, (from_mm, to_mm) in zip(("left", "right"), columns_px, lanes_mm, strict=True):
+        place = CameraConfig(id=name, mm_per_px=mm_per_px, lateral_at_mm=columns.start * mm_per_px)
+        camera = changed(place, lane_from_mm=from_mm, lane_to_mm=to_mm)
+        config = ViewConfig(camera, ENCODER, DetectorConfig())
+        spotter, view = Spotter(config), View(config, ids)
+        for frame in scene.frames(36):
+            seen = spotter.spot(replace(frame, bgr=np.ascontiguousarray(frame.bgr[:, columns]), camera_id=name))
+            left += [(name, ended) for ended in view.see(seen).ended if ended.end is TrackEnd.LEFT]
+    assert len(left) == len(scene.items)
+    for item in scene.items:
+        [name] = [
+            name
+            for name, ended in left
+            if abs(ended.track.along_mm - item.along_mm) < 30 and abs(ended.track.lateral_mm - item.lateral_mm) < 30
+        ]
+        assert name == ("left" if item.lateral_mm < border_mm else "right")
