@@ -17,6 +17,7 @@ from firmware_bridge.messages import DivertCommand
 
 BgrImage: TypeAlias = NDArray[np.uint8]  # (H, W, 3), OpenCV channel order
 SizePx: TypeAlias = tuple[int, int]  # width, height
+NEVER_MS = 1e9  # a latency of what came too late or was never looked at: JSON has no infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +214,10 @@ class ItemRecord:
     scheduled_ns: int | None  # enqueued to the link
     outcome: Outcome
     look_boxes: tuple[LookAt, ...] = field(default=())  # the looks used
+
+
+def ms_in_words(value: float | None, digits: int = 0) -> str:
+    """A latency for a person; one without end is "never"."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if value < NEVER_MS else "never"

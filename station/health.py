@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from firmware_bridge.messages import LinkState
-from station.datatypes import OutcomeKind, OutcomeReason
+from station.datatypes import OutcomeKind, OutcomeReason, ms_in_words
 
 SECOND_NS = 1_000_000_000
 FRAME_WINDOW_NS = 5 * SECOND_NS
@@ -237,7 +237,10 @@ class Health:
         if decisions >= self._limits.least_decisions and unsure > self._limits.unsure_share * decisions:
             yield Condition.UNSURE_SHARE_HIGH, f"{unsure / decisions:.0%} of {decisions} items in the last minute"
         if now.latency_p99_ms is not None and now.latency_p99_ms > self._limits.latency_ms:
-            yield Condition.LATENCY_HIGH, f"p99 {now.latency_p99_ms:.0f} ms, budget {self._limits.latency_ms:g} ms"
+            yield (
+                Condition.LATENCY_HIGH,
+                f"p99 {ms_in_words(now.latency_p99_ms)} ms, budget {self._limits.latency_ms:g} ms",
+            )
 
     def _computer(self, now: Reading) -> Found:
         if now.model_trouble is not None:

@@ -24,7 +24,7 @@ from station.capture.source import check_size
 from station.channels import Bounded, ChannelFull, Latest
 from station.clock import Clock
 from station.config import CameraConfig
-from station.datatypes import Frame, OutcomeKind
+from station.datatypes import Frame, OutcomeKind, ms_in_words
 from station.errors import ControllerError
 from station.events import EventKind, Json
 from station.lockstep import placed_by, tell
@@ -317,7 +317,7 @@ def status_line(live: LiveRun) -> str:
     outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
     link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
     held = f" | {machine.reason}" if machine.state is State.HELD else ""
-    latency = f"latency {p50:.0f}/{p99:.0f} ms" if p50 is not None and p99 is not None else "latency -"
+    latency = f"latency {ms_in_words(p50)}/{ms_in_words(p99)} ms"
     return (
         f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
         f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}{held}"

@@ -242,9 +242,10 @@ def status_text(state: dict[str, Any]) -> str:
         + ", ".join(f"{counts.get(name, 0)} {name.replace('_', ' ')}" for name in outcomes)
     )
     if latency.get("p99") is not None:
-        lines.append(
-            f"latency    {latency['p50']:.0f} ms p50, {latency['p99']:.0f} ms p99, budget {latency['budget']:g} ms"
-        )
+        from station.datatypes import ms_in_words
+
+        p50, p99 = (ms_in_words(latency[key]) for key in ("p50", "p99"))
+        lines.append(f"latency    {p50} ms p50, {p99} ms p99, budget {latency['budget']:g} ms")
     return "\n".join([*lines, alarms_text(state.get("alarms") or [])])
 
 

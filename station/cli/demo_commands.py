@@ -126,6 +126,8 @@ def _configured(path: Path | None, feed: float | None, speed_m_s: float | None, 
 
 def report_text(report: dict[str, Any]) -> str:
     """The run report for a person: a dozen lines."""
+    from station.datatypes import ms_in_words
+
     items, frames = report["items"], report["frames"]
     lines = [
         f"{report['status']} after {report['duration_s']:.1f} s, {report['backend']} on {report['device']}",
@@ -146,7 +148,8 @@ def report_text(report: dict[str, Any]) -> str:
         lines.append(f"fires      {report['late_fires']} late, {report['wrong_fires']} wrong")
     if report.get("latency_ms"):
         scheduled = report["latency_ms"]["capture_to_scheduled"]
-        lines.append(f"latency    capture to scheduled {scheduled['p50']} ms p50, {scheduled['p99']} ms p99")
+        p50, p99 = (ms_in_words(scheduled[key], 1) for key in ("p50", "p99"))
+        lines.append(f"latency    capture to scheduled {p50} ms p50, {p99} ms p99")
     truth = report.get("truth")
     if truth:
         stalls = truth.get("device_stalls")

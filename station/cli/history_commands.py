@@ -155,8 +155,11 @@ def in_words(values: dict[str, Any], started: str) -> str:
             lines.append(f"{kind:<9} " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
     latency = values.get("latency_ms")
     if latency and latency["capture_to_scheduled"]["p50"] is not None:
+        from station.datatypes import ms_in_words
+
         scheduled = latency["capture_to_scheduled"]
-        lines.append(f"latency   capture to scheduled p50 {scheduled['p50']} ms, p99 {scheduled['p99']} ms")
+        p50, p99 = (ms_in_words(scheduled[key], 1) for key in ("p50", "p99"))
+        lines.append(f"latency   capture to scheduled p50 {p50} ms, p99 {p99} ms")
     if values["late_fires"] is not None:
         lines.append(f"gates     {values['late_fires']} late fires, {values['wrong_fires']} wrong fires")
     for name in _SHARE_WORDS:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from station.datatypes import BgrImage, OrientedBox, OutcomeKind
+from station.datatypes import NEVER_MS, BgrImage, OrientedBox, OutcomeKind
 from station.panel.snapshot import Mark, SeenCamera, SeenItem, Snapshot, gates_in_words
 
 Colour: TypeAlias = tuple[int, int, int]  # B, G, R
@@ -25,7 +25,6 @@ RED: Colour = (60, 60, 235)
 MIN_WIDTH_PX = 1000  # of the strip, or it could not be read
 MAX_HEIGHT_PX = 960  # small frames are enlarged by a whole factor up to this
 OLD_NS = 500_000_000
-NEVER_MS = 1e8  # beyond it a latency stands for an item that was never scheduled
 STRIP_PX = 64
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CORNER = 0.22  # of a side

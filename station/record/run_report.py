@@ -1,7 +1,7 @@
 """The run report (schema station.run/1) from plain values: rows, counters, what the link said, what the line saw. Pure.
 
 Shares are nearest-rank percentiles of all items concerned; an item that was late, or decided without a look because none
-came in time, counts as infinitely late, written as INFINITE_MS because JSON has no infinity.
+came in time, counts as infinitely late, written as NEVER_MS because JSON has no infinity.
 """
 
 import math
@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from firmware_bridge.messages import LinkStatus
-from station.datatypes import DecisionReason, OutcomeKind, OutcomeReason
+from station.datatypes import NEVER_MS, DecisionReason, OutcomeKind, OutcomeReason
 from station.intervals import wilson
 from station.record.rows import ItemRow
 
 SCHEMA = "station.run/1"
-INFINITE_MS = 1e9
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
         return None
     ranked = sorted(values)
     rank = max(1, math.ceil(percent / 100.0 * len(ranked)))
-    return min(ranked[rank - 1], INFINITE_MS)
+    return min(ranked[rank - 1], NEVER_MS)
 
 
 def latencies_to_scheduled_ms(rows: Iterable[ItemRow]) -> list[float]:

@@ -30,6 +30,11 @@ function number(value, digits = 0) {
   return typeof value === "number" ? value.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }) : "–";
 }
 
+// The report writes a latency without end as 10⁹ ms: of what came too late, or was never looked at.
+function latencyText(value) {
+  return value >= 1e9 ? "never" : number(value);
+}
+
 export function showMode(state) {
   setText("name", state.station);
   document.title = `${state.station} – ${word(STATES, stateName(state.machine))}`;
@@ -105,7 +110,7 @@ export function showCounts(counts = {}) {
 export function showTiming(state) {
   const latency = state.latency_ms ?? {};
   const budget = latency.budget ?? 100;
-  gauge("gauge-latency", [latency.p50, latency.p99], budget, `p50 ${number(latency.p50)} · p99 ${number(latency.p99)} ms`, latency.p99 > budget);
+  gauge("gauge-latency", [latency.p50, latency.p99], budget, `p50 ${latencyText(latency.p50)} · p99 ${latencyText(latency.p99)} ms`, latency.p99 > budget);
   const slack = state.slack_ms ?? {};
   gauge("gauge-slack", [slack.p1, slack.p50], null, `p1 ${number(slack.p1)} · p50 ${number(slack.p50)} ms`, typeof slack.p1 === "number" && slack.p1 < 0);
 }

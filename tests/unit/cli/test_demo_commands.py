@@ -45,3 +45,11 @@ def test_ctrl_c_ends_with_its_own_code_and_the_report_all_the_same(
 )
 def test_fires_are_judged_only_where_the_outputs_are_known(late: int | None, wrong: int | None, words: str) -> None:
     assert words in report_text(REPORT | {"late_fires": late, "wrong_fires": wrong})
+
+
+@pytest.mark.parametrize(
+    ("p99", "words"),
+    [(57.04, "57.0 ms p99"), (1e9, "never ms p99"), (None, "- ms p99")],
+)
+def test_a_latency_without_end_is_told_in_a_word(p99: float | None, words: str) -> None:
+    assert words in report_text(REPORT | {"latency_ms": {"capture_to_scheduled": {"p50": 18.2, "p99": p99}}})

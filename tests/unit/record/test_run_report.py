@@ -5,10 +5,10 @@ import math
 import pytest
 
 from station.books import Books
-from station.datatypes import DecisionReason, ItemRecord, OutcomeKind, OutcomeReason
+from station.datatypes import NEVER_MS, DecisionReason, ItemRecord, OutcomeKind, OutcomeReason
 from station.record.recorder import Recorder
 from station.record.rows import ItemRow, birth_row, item_row
-from station.record.run_report import INFINITE_MS, FrameCounts, RunEnd, RunFacts, percentile, run_report, share
+from station.record.run_report import FrameCounts, RunEnd, RunFacts, percentile, run_report, share
 from tests.unit.record.makers import record, track
 
 FACTS = RunFacts(clock="wall", seed=7, device="cpu", backend="openvino-bf16", perception="model")
@@ -65,14 +65,14 @@ PUNCTUAL = [record(i, to_scheduled_ms=40.0 + i / 10) for i in range(20)]
 def test_items_that_were_late_or_had_no_look_in_time_are_infinitely_late() -> None:
     report = run_report(FACTS, END, rows(*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE))
     scheduled = report["latency_ms"]["capture_to_scheduled"]
-    assert scheduled == {"p50": 41.0, "p99": INFINITE_MS, "max": INFINITE_MS, "n": 22, "infinite": 2}
+    assert scheduled == {"p50": 41.0, "p99": NEVER_MS, "max": NEVER_MS, "n": 22, "infinite": 2}
 
 
 @pytest.mark.parametrize(
     ("seen", "figures"),
     [
-        pytest.param((*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE), (41.0, INFINITE_MS), id="a run that sorts"),
-        pytest.param((UNLOOKED, LATE, PASSED), (INFINITE_MS, INFINITE_MS), id="one that is always late"),
+        pytest.param((*PUNCTUAL, LATE, UNLOOKED, PASSED, UNSURE), (41.0, NEVER_MS), id="a run that sorts"),
+        pytest.param((UNLOOKED, LATE, PASSED), (NEVER_MS, NEVER_MS), id="one that is always late"),
         pytest.param((UNLOOKED, DRY, PASSED), (None, None), id="one that observes: late for nothing"),
     ],
 )
@@ -113,7 +113,7 @@ def test_an_empty_run_is_a_whole_report_in_strict_json() -> None:
         pytest.param([3.0], 99, 3.0, id="one"),
         pytest.param([float(i) for i in range(1, 101)], 99, 99.0, id="99th of a hundred"),
         pytest.param([float(i) for i in range(1, 101)], 1, 1.0, id="first of a hundred"),
-        pytest.param([1.0, math.inf], 99, INFINITE_MS, id="infinite"),
+        pytest.param([1.0, math.inf], 99, NEVER_MS, id="infinite"),
     ],
 )
 def test_percentiles_are_measured_values(values: list[float], percent: float, expected: float | None) -> None:
