@@ -113,11 +113,11 @@ class Lockstep:
     def _perception(self) -> tuple[dict[str, Eye], Recogniser]:
         config, options, brain = self.setup.config, self.setup.options, self.setup.brain
         if brain is not None:
-            eyesight = build_eyesight(config)
+            eyesight = build_eyesight(config, BORN_NS)
             self._spotters = spotters_of(eyesight)
             return views_of(eyesight), brain.recogniser
         ids = TrackIds()
-        self._spotters = {camera.id: StubSpotter() for camera in config.cameras}
+        self._spotters = {camera.id: StubSpotter(self.line, BORN_NS) for camera in config.cameras}
         eyes = {
             camera.id: StubEye(self.line, camera.id, options.seed + lane, ids)
             for lane, camera in enumerate(config.cameras)

@@ -181,7 +181,8 @@ class VirtualLine:
                 "opening_ms": [gate.opening_delay_ms for gate in self.config.gates],
                 "closing_ms": [gate.closing_delay_ms for gate in self.config.gates],
                 "max_late_us": self.config.link.max_late_us,
-                "mm_per_count": self.config.belt.mm_per_count,
+                "mm_per_count": self.config.belt.mm_per_count
+                or self.config.virtual.mm_per_count,  # the line has one always
             },
             "lanes": [
                 {"camera_id": camera.id, "from_mm": camera.lateral_at_mm, "to_mm": camera.lateral_at_mm + width_mm}

@@ -26,6 +26,7 @@ from station.simulation.items import ORGANIC_LABEL, RECYCLABLE_LABEL
 from station.simulation.line import VirtualLine
 from station.simulation.renderer import PlacedItem
 from station.simulation.truth import turned_outline_mm
+from station.tracking.belt import even_travel_mm
 from station.tracking.spotter import Spotted
 from station.tracking.tracker import TrackIds, TrackUpdate
 
@@ -35,10 +36,20 @@ SURE = 3.0  # logit of the label that is said
 
 
 class StubSpotter:
-    """Finds nothing, for there are no pictures: its eye knows where things lie."""
+    """Finds nothing, for there are no pictures: its eye knows where things lie. Takes belt travel from where a spotter does."""
+
+    def __init__(self, line: VirtualLine, start_ns: int) -> None:
+        self._belt = line.config.belt
+        self._start_ns = start_ns
 
     def spot(self, frame: Frame) -> Spotted:
-        return Spotted(frame, (), None, 0.0, None, 0.0)
+        return Spotted(frame, (), None, self._travel_mm(frame), None, 0.0)
+
+    def _travel_mm(self, frame: Frame) -> float:
+        if self._belt.mm_per_count is not None:
+            return (frame.belt_count or 0.0) * self._belt.mm_per_count
+        assert self._belt.speed_m_s is not None
+        return even_travel_mm(self._belt.speed_m_s, frame.captured_ns - self._start_ns)
 
 
 @dataclass(slots=True)
@@ -66,7 +77,7 @@ class StubEye:
 
     def see(self, spotted: Spotted) -> TrackUpdate:
         frame = spotted.frame
-        self._move(frame)
+        self._move(spotted)
         visible = {item.item_id: item for item in self._line.visible_at(frame.captured_ns, self._camera_id)}
         belt_mm = self._line.belt.position_mm(frame.captured_ns)
         ended = []
@@ -83,11 +94,11 @@ class StubEye:
         self._last_ns = None
         return ended
 
-    def _move(self, frame: Frame) -> None:
-        travel_mm = (frame.belt_count or 0.0) * self._line.config.virtual.mm_per_count
-        if self._last_ns is not None and frame.captured_ns > self._last_ns:
-            self.speed_mm_s = (travel_mm - self.travel_mm) * 1e9 / (frame.captured_ns - self._last_ns)
-        self.travel_mm, self._last_ns = travel_mm, frame.captured_ns
+    def _move(self, spotted: Spotted) -> None:
+        captured_ns = spotted.frame.captured_ns
+        if self._last_ns is not None and captured_ns > self._last_ns:
+            self.speed_mm_s = (spotted.travel_mm - self.travel_mm) * 1e9 / (captured_ns - self._last_ns)
+        self.travel_mm, self._last_ns = spotted.travel_mm, captured_ns
 
     def _ends(self, item: PlacedItem, belt_mm: float) -> tuple[float, float]:
         along = [a for a, _ in turned_outline_mm(item)]

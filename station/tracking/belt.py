@@ -126,6 +126,11 @@ def configured_map(camera: CameraConfig, width_px: int, height_px: int, belt_wid
     return scaled_map(camera.mm_per_px or belt_width_mm / across_px, place)
 
 
+def even_travel_mm(speed_m_s: float, since_start_ns: int) -> float:
+    """Belt travel without an encoder. The start is one moment for all cameras, or their belt coordinates cannot be compared."""
+    return speed_m_s * 1e3 * since_start_ns / 1e9
+
+
 def station_position_mm(track: Track, travel_mm: float) -> float:
     """Where the item's middle stands when the belt has travelled so far."""
     return track.along_mm + travel_mm

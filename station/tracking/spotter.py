@@ -11,7 +11,7 @@ from enum import Enum
 
 from station.config import BeltConfig, CameraConfig, DetectorConfig
 from station.datatypes import Detection, Frame
-from station.tracking.belt import BeltMap, Direction, configured_map
+from station.tracking.belt import BeltMap, Direction, configured_map, even_travel_mm
 from station.tracking.detector import Detector
 from station.tracking.motion import BeltMotion, DirectionFinder
 
@@ -41,6 +41,7 @@ class ViewConfig:
     detector: DetectorConfig
     speed_from_picture: bool = False  # no encoder and no speed that can be trusted: a recording, a bare camera
     find_direction: bool = False  # nobody has said which way the belt runs: watch the first motion
+    start_ns: int = 0  # without an encoder: where belt travel is zero, the same moment for all cameras
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Spotter:
             self._last = None  # other counts: nothing is known of the travel in between
         sight = self._sight_for(frame)
         step_ns = frame.captured_ns - self._last.captured_ns if self._last else 0
-        travelled = self._travel(frame, step_ns)
+        travelled = self._travel(frame)
         detections = sight.detector.find(frame, self._learnt_step_mm(travelled, step_ns))
         self._find_direction(sight)
         seen_mm = self._watch_motion(sight, step_ns)
@@ -91,7 +92,7 @@ class Spotter:
             travelled = self._travel_mm + (seen_mm or 0.0)
         if step_ns > 0:
             self._speed_mm_s = (travelled - self._travel_mm) * 1e9 / step_ns
-        bound_mm = self._bound_mm(frame, travelled - self._travel_mm)
+        bound_mm = self._bound_mm(frame, travelled - self._travel_mm if self._last else 0.0)
         self._travel_mm, self._last = travelled, frame
         self._frames += 1
         return Spotted(frame, tuple(detections), sight.belt, travelled, self._speed_mm_s, bound_mm)
@@ -119,7 +120,7 @@ class Spotter:
         self._finder = None
         self._direction = DIRECTIONS[way]  # from the next frame on
 
-    def _travel(self, frame: Frame, step_ns: int) -> float | None:
+    def _travel(self, frame: Frame) -> float | None:
         """Belt travel at capture; None: only the pictures can tell."""
         belt = self._config.belt
         if frame.belt_count is not None and belt.mm_per_count is not None:
@@ -127,7 +128,7 @@ class Spotter:
             return frame.belt_count * belt.mm_per_count
         if belt.speed_m_s is not None and not self._config.speed_from_picture:
             self.source = TravelSource.CONFIGURED
-            return self._travel_mm + belt.speed_m_s * 1e3 * step_ns / 1e9
+            return even_travel_mm(belt.speed_m_s, frame.captured_ns - self._config.start_ns)
         self.source = TravelSource.PICTURE
         return None
 
