@@ -239,7 +239,7 @@ class Lockstep:
         self.line.permit(fed_by_hand or self.device.permit, self.clock.now_ns())
 
     def _belt_counts(self, now_ns: int) -> float:
-        return self.line.belt.position_mm(now_ns) / self.setup.config.virtual.mm_per_count
+        return self.line.encoder.position_mm(now_ns) / self.setup.config.virtual.mm_per_count
 
     def _cost_ns(self, frames: int, looks: int) -> int:
         """Of one step; searching the frames is the camera threads' time, beside it."""
