@@ -175,7 +175,7 @@ class OutcomeReason(Enum):
     NOT_PERMITTED = "not_permitted"  # state was not Execute
     STOPPED = "stopped"
     LINK = "link"
-    SPEED = "speed"  # time mode: belt speed left the band and the queue was cancelled
+    SPEED = "speed"  # time mode: the belt's speed is not the configured one, its queue was cancelled
     POSITION = "position"  # no trustworthy belt position
     DRY_RUN = "dry_run"  # observing only: no diverts sent
     # unconfirmed: it cannot be known

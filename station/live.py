@@ -306,11 +306,12 @@ def status_line(live: LiveRun) -> str:
     p50, p99 = live.books.latency_p50_p99_ms()
     outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
     link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
-    held = f" | {machine.reason}" if machine.state is State.HELD else ""
+    held = f" | {machine.reason}" if machine.state in (State.HELD, State.ABORTED) else ""
+    speed = f" | NOTHING EJECTED, belt speed: {live.loop.speed_trouble}" if live.loop.speed_trouble else ""
     latency = f"latency {p50:.0f}/{p99:.0f} ms" if p50 is not None and p99 is not None else "latency -"
     return (
         f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
-        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}{held}"
+        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}{held}{speed}"
     )
 
 

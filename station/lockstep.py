@@ -117,7 +117,10 @@ class Lockstep:
             self._spotters = spotters_of(eyesight)
             return views_of(eyesight), brain.recogniser
         ids = TrackIds()
-        self._spotters = {camera.id: StubSpotter(self.line, BORN_NS) for camera in config.cameras}
+        self._spotters = {
+            camera.id: StubSpotter(self.line, BORN_NS, options.seed + lane)
+            for lane, camera in enumerate(config.cameras)
+        }
         eyes = {
             camera.id: StubEye(self.line, camera.id, options.seed + lane, ids)
             for lane, camera in enumerate(config.cameras)
@@ -309,6 +312,8 @@ def tell(controller: Controller, result: StepResult, now_ns: int) -> None:
         controller.arm()
     if result.actions.clear_fault:
         controller.clear_fault()
+    if result.actions.cancel:
+        controller.cancel_all()
     controller.set_permit(result.actions.permit)
     controller.renew_lease(result.lease_counter)
     for command in result.commands:

@@ -27,23 +27,47 @@ from station.simulation.line import VirtualLine
 from station.simulation.renderer import PlacedItem
 from station.simulation.truth import turned_outline_mm
 from station.tracking.belt import even_travel_mm
-from station.tracking.spotter import Spotted
+from station.tracking.spotter import Compared, Spotted, TravelSource
 from station.tracking.tracker import TrackIds, TrackUpdate
 
 CLASSES = (ORGANIC_LABEL, RECYCLABLE_LABEL)
 POSITION_SIGMA_MM = 1.0
 SURE = 3.0  # logit of the label that is said
+COMPARED_FRAMES = 4  # how often the pictures would say how far the belt has gone
+COMPARED_SIGMA = 0.005  # and how well, of the travel
 
 
 class StubSpotter:
-    """Finds nothing, for there are no pictures: its eye knows where things lie. Takes belt travel from where a spotter does."""
+    """Finds nothing, for there are no pictures: its eye knows where things lie. Takes belt travel from where a spotter does,
 
-    def __init__(self, line: VirtualLine, start_ns: int) -> None:
+    and says of the belt's motion what its pictures would show.
+    """
+
+    def __init__(self, line: VirtualLine, start_ns: int, seed: int) -> None:
+        self._line = line
         self._belt = line.config.belt
         self._start_ns = start_ns
+        self._rng = Random(seed)
+        self._frames = 0
+        self._kept: tuple[Frame, float] | None = None
 
     def spot(self, frame: Frame) -> Spotted:
-        return Spotted(frame, (), None, self._travel_mm(frame), None, 0.0)
+        travel_mm = self._travel_mm(frame)
+        compared = None
+        if self._frames % COMPARED_FRAMES == 0:
+            compared, self._kept = self._compare(frame, travel_mm), (frame, travel_mm)
+        self._frames += 1
+        return Spotted(frame, (), None, travel_mm, None, 0.0, compared=compared)
+
+    def _compare(self, frame: Frame, travel_mm: float) -> Compared | None:
+        if self._kept is None or self._kept[0].belt_epoch != frame.belt_epoch:
+            return None
+        kept, kept_mm = self._kept
+        belt = self._line.belt
+        seen_mm = belt.position_mm(frame.captured_ns) - belt.position_mm(kept.captured_ns)
+        source = TravelSource.CONFIGURED if self._belt.mm_per_count is None else TravelSource.ENCODER
+        over_ns = frame.captured_ns - kept.captured_ns
+        return Compared(source, over_ns, seen_mm * self._rng.gauss(1.0, COMPARED_SIGMA), travel_mm - kept_mm)
 
     def _travel_mm(self, frame: Frame) -> float:
         if self._belt.mm_per_count is not None:
@@ -56,6 +80,7 @@ class StubSpotter:
 class _Followed:
     track: Track
     item: PlacedItem
+    error_mm: float  # of its place, the same in every frame
 
 
 class StubEye:
@@ -120,10 +145,9 @@ class StubEye:
             first_ns, sightings, error_mm = frame.captured_ns, 0, self._rng.gauss(0, POSITION_SIGMA_MM)
         else:
             track_id, first_ns, sightings = known.track.track_id, known.track.first_seen_ns, known.track.sightings
-            error_mm = known.track.along_mm - (item.along_mm + belt_mm - self.travel_mm)
-        self._followed[item_id] = _Followed(
-            self._track(track_id, item, frame, belt_mm, (first_ns, sightings, error_mm)), item
-        )
+            error_mm = known.error_mm
+        track = self._track(track_id, item, frame, belt_mm, (first_ns, sightings, error_mm))
+        self._followed[item_id] = _Followed(track, item, error_mm)
 
     def _track(
         self, track_id: int, item: PlacedItem, frame: Frame, belt_mm: float, known: tuple[int, int, float]

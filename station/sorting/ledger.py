@@ -35,7 +35,7 @@ REFUSED_AS: dict[Refusal, OutcomeReason] = {
 
 NOT_FIRED_AS: dict[MissReason, tuple[OutcomeKind, OutcomeReason]] = {
     MissReason.LATE: (OutcomeKind.MISSED, OutcomeReason.LATE),
-    MissReason.CANCELLED: (OutcomeKind.MISSED, OutcomeReason.STOPPED),
+    MissReason.CANCELLED: (OutcomeKind.MISSED, OutcomeReason.SPEED),  # nothing else cancels: STOP settles items itself
     MissReason.DISARMED: (OutcomeKind.MISSED, OutcomeReason.LINK),
     MissReason.BELT_STOPPED: (OutcomeKind.UNCONFIRMED, OutcomeReason.BELT_STOPPED_IN_WINDOW),
     MissReason.REBOOT: (OutcomeKind.MISSED, OutcomeReason.LINK),
@@ -63,7 +63,6 @@ class Ledger:
         self.by_outcome: Counter[OutcomeKind] = Counter()
         self.by_reason: Counter[tuple[OutcomeKind, OutcomeReason]] = Counter()
         self.by_label: Counter[str] = Counter()
-        self.stop_reason: OutcomeReason | None = None  # why windows are being cancelled just now
 
     # -- the life of an item ---------------------------------------------------------------------------------------
 
@@ -136,10 +135,7 @@ class Ledger:
             case Fired(off_ns=off_ns, on_error_us=error_us):
                 return self.settle(track_id, OutcomeKind.EJECTED, OutcomeReason.NONE, off_ns, error_us)
             case NotFired(reason=miss, at_ns=at_ns):
-                kind, reason = NOT_FIRED_AS[miss]
-                if self.stop_reason is not None and miss in (MissReason.CANCELLED, MissReason.DISARMED):
-                    reason = self.stop_reason
-                return self.settle(track_id, kind, reason, at_ns)
+                return self.settle(track_id, *NOT_FIRED_AS[miss], at_ns)
             case Unanswered(accepted=accepted, at_ns=at_ns):
                 if accepted:
                     return self.settle(track_id, OutcomeKind.UNCONFIRMED, OutcomeReason.NO_REPORT, at_ns)

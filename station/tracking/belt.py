@@ -54,6 +54,14 @@ class BeltMap:
         return float(np.hypot(*(b - a)) / np.sqrt(2.0))
 
     @property
+    def along_mm_per_px(self) -> float:
+        """In the middle of the frame, along the travel: more than across where the camera looks at a slant."""
+        half_px = np.array([0.0, 0.5] if self.runs_vertically else [0.5, 0.0])
+        middle = np.array([self.width_px / 2, self.height_px / 2])
+        a, b = self.to_mm([middle - half_px, middle + half_px])
+        return abs(float(b[0] - a[0]))
+
+    @property
     def runs_vertically(self) -> bool:
         return self.direction in (Direction.DOWN, Direction.UP)
 
