@@ -157,7 +157,7 @@ class StubEye:
         along_mm = item.along_mm + belt_mm - self.travel_mm + error_mm
         outline = turned_outline_mm(item)
         across = [b for _, b in outline]
-        hull = np.array([[along_mm + a, item.lateral_mm + b] for a, b in outline], dtype=np.float32)
+        hull = np.array([[along_mm + a, item.lateral_mm + b] for a, b in outline])
         return Track(
             track_id=track_id,
             camera_id=self._camera_id,
