@@ -81,6 +81,12 @@ KINDS = (
     AlarmKind("encoder_silent", Priority.CRITICAL, "Belt encoder is silent",
               "Nothing is sorted without a belt position. Check the encoder's wheel, coupling and cable.",
               on_delay_s=0.5),
+    AlarmKind("encoder_stands", Priority.CRITICAL, "Encoder stands while the belt moves",
+              "The line is stopped: no item's place is known. Mend the encoder's wheel, coupling or cable. Then CLEAR, RESET"
+              " and START."),
+    AlarmKind("belt_speed", Priority.CRITICAL, "Belt does not run at its configured speed",
+              "Nothing is ejected until it does. Set the belt's drive; or measure with `station calibrate speed` and correct "
+              "belt.speed_m_s."),
     AlarmKind("clock_bound_wide", Priority.CRITICAL, "Controller's clock cannot be told exactly enough",
               "Diverts are not allowed like this. Use a direct USB port; run `station doctor` when it stays.",
               on_delay_s=3.0),
@@ -97,7 +103,7 @@ KINDS = (
               "Not armed: the controller was away, see its alarm. Gate limit: items lie too close or are too long, feed less "
               "or check the gates' limits in the configuration. Full or far: call maintenance."),
     AlarmKind("missed_share_high", Priority.WARNING, "Many items are not ejected that should be",
-              "Neighbour or too long: feed less, spread the items. Link: check the cable. Position: check the encoder.",
+              "Neighbour or too long: feed less, spread the items. Link: check the cable.",
               on_delay_s=2.0, off_delay_s=10.0),
     AlarmKind("bin_full", Priority.WARNING, "A bin is full, by count",
               "Empty it, then acknowledge this alarm: the count begins anew. The limit is sort.bins.NAME.full_at_items."),

@@ -89,13 +89,18 @@ class Eyesight:
     view: View
 
 
-def build_eyesight(config: StationConfig, speed_from_picture: bool = False) -> dict[str, Eyesight]:
-    """By camera; track ids are the station's."""
+def build_eyesight(config: StationConfig, start_ns: int, speed_from_picture: bool = False) -> dict[str, Eyesight]:
+    """By camera; track ids are the station's. `start_ns`: where belt travel without an encoder is zero."""
     ids = TrackIds()
     eyesight = {}
     for camera in config.cameras:
         view_config = ViewConfig(
-            camera, config.belt, config.detector, speed_from_picture, find_direction=speed_from_picture
+            camera,
+            config.belt,
+            config.detector,
+            speed_from_picture,
+            find_direction=speed_from_picture,
+            start_ns=start_ns,
         )
         eyesight[camera.id] = Eyesight(Spotter(view_config), View(view_config, ids))
     return eyesight

@@ -90,7 +90,8 @@ class Track:
     sightings: int
     whole: bool  # its last sighting was whole in the frame
     detection: Detection | None  # of the current frame, None when not seen in it
-    hull_mm: NDArray[np.float32] | None = None  # (N, 2) outline: along (same zero as along_mm), lateral
+    # (N, 2) outline: along (same zero as along_mm), lateral. A day's travel is too long for 32 bits: its steps are 8 mm then.
+    hull_mm: NDArray[np.float64] | None = None
     merged: bool = False  # seen as more than one item for a while
 
 
@@ -181,7 +182,7 @@ class OutcomeReason(Enum):
     NOT_PERMITTED = "not_permitted"  # state was not Execute
     STOPPED = "stopped"
     LINK = "link"
-    SPEED = "speed"  # time mode: belt speed left the band and the queue was cancelled
+    SPEED = "speed"  # time mode: the belt's speed is not the configured one, its queue was cancelled
     POSITION = "position"  # no trustworthy belt position
     DRY_RUN = "dry_run"  # observing only: no diverts sent
     # unconfirmed: it cannot be known

@@ -104,6 +104,10 @@ class Deciding:
         self._waiting.clear()
         return self.ledger.close_all(reason, now_ns)
 
+    def forget_windows(self) -> None:
+        """The device is told to cancel what has not begun; for each item its own answer decides."""
+        self.scheduler.forget_all()
+
     def forget_passed(self, motions: Motions) -> None:
         self._items.forget_passed({camera: self._gate_at_mm - motion.travel_mm for camera, motion in motions.items()})
 

@@ -132,7 +132,7 @@ def _clear(out: Path) -> None:
 
 
 def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, clock: Clock) -> dict[str, Any]:
-    line.wait_ready()
+    ready = line.wait_ready()  # without an encoder belt travel begins with the line's, as its truth does
     brain = build_brain(config)
     times = FaultTimes(options.line.faults, clock)
     archive = _open(config, options, brain, clock, clock, lambda sink: FailingSink(sink, times))
@@ -144,7 +144,7 @@ def _on_line(config: StationConfig, options: DemoOptions, line: LineHandle, cloc
         run.open_cameras({camera.id: line.camera(camera) for camera in config.cameras}, config.cameras)
         run.open_link()
         recogniser = FailingRecogniser(archive.keep_crops(brain.recogniser, config), times)
-        eyesight = build_eyesight(config)
+        eyesight = build_eyesight(config, int(ready["start_ns"]))
         loop = build_loop(config, views_of(eyesight), recogniser, clock, config.link.auto_rearm is not False)
         run.begin(loop, spotters_of(eyesight))
         screen.start()

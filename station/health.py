@@ -37,6 +37,8 @@ class Condition(Enum):
     MISSED_SHARE_HIGH = "missed_share_high"
     BIN_FULL = "bin_full"
     ENCODER_SILENT = "encoder_silent"
+    ENCODER_STANDS = "encoder_stands"
+    BELT_SPEED = "belt_speed"
     UNSURE_SHARE_HIGH = "unsure_share_high"
     LATENCY_HIGH = "latency_high"
     STATION_FAULT = "station_fault"
@@ -85,6 +87,10 @@ class Reading:
     model_trouble: str | None = None
     controller_faults: tuple[str, ...] = ()  # latched in the device
     encoder_silent: bool = False
+    encoder_stands: bool = False  # while the pictures show the belt moving
+    speed_trouble: str = (
+        ""  # without an encoder: by how much the belt is off the configured speed; empty when it is not
+    )
     unarmed_ns: int = 0  # for how long the machine has wanted an armed controller in vain
     jammed: tuple[int, ...] = ()  # items that stand still on the moving belt
     full_bins: tuple[str, ...] = ()  # each with its figures
@@ -116,6 +122,8 @@ _TOLD_ELSEWHERE = (
     OutcomeReason.NOT_PERMITTED,
     OutcomeReason.UNSEEN_AT_START,
     OutcomeReason.LATE,
+    OutcomeReason.SPEED,
+    OutcomeReason.POSITION,
     *_REFUSED,
 )
 _OUT_OF_SESSION = (LinkState.CLOSED, LinkState.GREETING, LinkState.LOST)
@@ -192,6 +200,10 @@ class Health:
             yield Condition.NOT_ARMED, f"for {now.unarmed_ns / SECOND_NS:.0f} s"
 
     def _belt(self, now: Reading) -> Found:
+        if now.encoder_stands:
+            yield Condition.ENCODER_STANDS, ""
+        if now.speed_trouble:
+            yield Condition.BELT_SPEED, now.speed_trouble
         if now.jammed:
             yield Condition.JAM, f"{len(now.jammed)} standing, item {now.jammed[0]}"
         if now.full_bins:

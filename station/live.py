@@ -316,11 +316,12 @@ def status_line(live: LiveRun) -> str:
     p50, p99 = live.books.latency_p50_p99_ms()
     outcomes = " ".join(f"{ledger.by_outcome[kind]} {kind.value}" for kind in OutcomeKind)
     link = live.controller.status().state.value if live.controller is not None else "NO DIVERTS SENT"
-    held = f" | {machine.reason}" if machine.state is State.HELD else ""
+    held = f" | {machine.reason}" if machine.state in (State.HELD, State.ABORTED) else ""
+    speed = f" | NOTHING EJECTED, belt speed: {live.loop.speed_trouble}" if live.loop.speed_trouble else ""
     latency = f"latency {ms_in_words(p50)}/{ms_in_words(p99)} ms"
     return (
         f"{machine.state.name:<9} {ledger.total} items: {outcomes}, {ledger.in_flight} in flight | {latency} | "
-        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}{held}"
+        f"frames {live.books.frames.processed} ({live.books.frames.dropped} dropped) | {link}{held}{speed}"
     )
 
 

@@ -113,11 +113,14 @@ class Lockstep:
     def _perception(self) -> tuple[dict[str, Eye], Recogniser]:
         config, options, brain = self.setup.config, self.setup.options, self.setup.brain
         if brain is not None:
-            eyesight = build_eyesight(config)
+            eyesight = build_eyesight(config, BORN_NS)
             self._spotters = spotters_of(eyesight)
             return views_of(eyesight), brain.recogniser
         ids = TrackIds()
-        self._spotters = {camera.id: StubSpotter() for camera in config.cameras}
+        self._spotters = {
+            camera.id: StubSpotter(self.line, BORN_NS, options.seed + lane)
+            for lane, camera in enumerate(config.cameras)
+        }
         eyes = {
             camera.id: StubEye(self.line, camera.id, options.seed + lane, ids)
             for lane, camera in enumerate(config.cameras)
@@ -239,7 +242,7 @@ class Lockstep:
         self.line.permit(fed_by_hand or self.device.permit, self.clock.now_ns())
 
     def _belt_counts(self, now_ns: int) -> float:
-        return self.line.belt.position_mm(now_ns) / self.setup.config.virtual.mm_per_count
+        return self.line.encoder.position_mm(now_ns) / self.setup.config.virtual.mm_per_count
 
     def _cost_ns(self, frames: int, looks: int) -> int:
         """Of one step; searching the frames is the camera threads' time, beside it."""
@@ -309,6 +312,8 @@ def tell(controller: Controller, result: StepResult, now_ns: int) -> None:
         controller.arm()
     if result.actions.clear_fault:
         controller.clear_fault()
+    if result.actions.cancel:
+        controller.cancel_all()
     controller.set_permit(result.actions.permit)
     controller.renew_lease(result.lease_counter)
     for command in result.commands:

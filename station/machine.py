@@ -5,7 +5,7 @@ material). Only EXECUTE permits ARM; a machine that was armed stays armed while 
 What is not in the table changes nothing. Knows nothing of pictures, ports or threads: conditions and time are arguments.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
 from firmware_bridge.messages import DisarmReason, LinkState
@@ -103,6 +103,7 @@ class Conditions:
     camera_words: str = ""  # what is the matter with them
     restarted: bool = False  # the controller is a new boot since the last step
     belt_stands: bool = False
+    speed_off: bool = False  # without an encoder: the belt does not run at the configured speed
     model_trouble: str | None = None  # recognition fails at this moment
     recorder_full: bool = False  # the disk is away or too slow: no room to account for further items
     fault: str | None = None  # queue overflow, a thread that failed, what the controller found: words for the operator
@@ -115,6 +116,7 @@ class Actions:
     arm: bool = False
     disarm: bool = False
     stop: bool = False
+    cancel: bool = False  # every window that has not begun: it would open on an empty belt, or on another item
     permit: bool = False
     clear_fault: bool = False  # what the controller has latched; it may find it again
 
@@ -125,6 +127,7 @@ class Machine:
         self.reason = "switched on"
         self.since_ns = 0
         self.started_ns: int | None = None  # None: not since it was switched on or reset
+        self.speed_off = False  # windows of time would miss: none may be sent
         self._auto_rearm = auto_rearm
         self._held_by_loss = False
         self._healthy_since_ns: int | None = None
@@ -165,7 +168,7 @@ class Machine:
         self._watch_losses(now_ns, conditions)
         self._watch_belt(now_ns, conditions)
         self._watch_arming(now_ns, conditions)
-        actions = self._act(now_ns, conditions)
+        actions = replace(self._act(now_ns, conditions), cancel=self._watch_speed(conditions))
         if self.state in (State.STARTING, State.UNHOLDING) and not self._ready(conditions):
             return actions  # waits for what is missing, visibly
         self._go(Cause.DONE, now_ns, self.reason)
@@ -229,6 +232,12 @@ class Machine:
             self._go(Cause.BELT_STANDS, now_ns, "the belt stands")
         else:
             self._go(Cause.BELT_RUNS, now_ns, "the belt runs")
+
+    def _watch_speed(self, conditions: Conditions) -> bool:
+        """True when the speed has just gone off: what the controller still holds must not fire."""
+        went_off = conditions.speed_off and not self.speed_off
+        self.speed_off = conditions.speed_off
+        return went_off and conditions.link is LinkState.ARMED
 
     def _watch_arming(self, now_ns: int, conditions: Conditions) -> None:
         wanting = self.state in MAY_ARM and conditions.link not in (None, LinkState.ARMED)

@@ -16,6 +16,7 @@ from station.recognition.look_plan import LookPace, Offer, choose
 from station.recognition.voting import fuse
 from station.sorting.reseen import Reseen
 from station.sorting.scheduler import Motion
+from station.tracking.belt_check import BeltCheck
 from station.tracking.spotter import Spotted
 from station.tracking.tracker import TrackUpdate
 
@@ -63,6 +64,7 @@ class Perception:
         self._recogniser = recogniser
         self._items = items
         self._reseen = {camera_id: Reseen() for camera_id in eyes}
+        self._checks = {camera_id: BeltCheck() for camera_id in eyes}
         self._alive_ns: dict[str, int] = {}
         self._period_ns = {camera.id: round(1e9 / camera.fps) for camera in config.cameras}
         self._pace = LookPace(min(self._period_ns.values()))
@@ -70,6 +72,7 @@ class Perception:
         self._failed_ns = 0
         self.motion: dict[str, Motion] = {}  # of the belt, as each camera last saw it
         self.jammed: dict[str, tuple[int, ...]] = {}  # by camera: items that stand still on the moving belt
+        self.encoder_fault: str | None = None  # found in the frames just followed, in words
 
     # -- stages, in order --------------------------------------------------------------------------------------------
 
@@ -77,6 +80,7 @@ class Perception:
         met: list[Track] = []
         known: list[int] = []
         ended: list[EndedTrack] = []
+        self._check_belt(spotted)
         for seen in spotted:
             camera_id, captured_ns = seen.frame.camera_id, seen.frame.captured_ns
             eye = self._eyes[camera_id]
@@ -154,12 +158,24 @@ class Perception:
 
     @property
     def speed_mm_s(self) -> float | None:
-        """Belt speed as last seen."""
-        return max((motion.speed_mm_s for motion in self.motion.values()), default=None)
+        """Belt speed as last seen: by the encoder, else by the pictures as soon as they have been asked."""
+        seen = [check.speed_mm_s for check in self._checks.values() if check.speed_mm_s is not None]
+        return max(seen or (motion.speed_mm_s for motion in self.motion.values()), default=None)
+
+    @property
+    def speed_trouble(self) -> str:
+        """Without an encoder: by how much the configured speed is off, in words; empty when it is not."""
+        return next((check.words for check in self._checks.values() if check.speed_off), "")
+
+    @property
+    def encoder_stands(self) -> bool:
+        """The counts stand while the pictures show the belt moving."""
+        return any(check.encoder_stands for check in self._checks.values())
 
     @property
     def belt_stands(self) -> bool:
-        speed_mm_s = self.speed_mm_s
+        """By the encoder. Where pictures alone can tell, feed goes on: on a plain belt only items show that it runs again."""
+        speed_mm_s = max((motion.speed_mm_s for motion in self.motion.values()), default=None)
         return speed_mm_s is not None and speed_mm_s < STANDING_MM_S
 
     def begin_epoch(self) -> None:
@@ -171,6 +187,20 @@ class Perception:
         self._items.clear()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _check_belt(self, spotted: Sequence[Spotted]) -> None:
+        """A fault is news in the step that shows it: what was cleared is found again only by new pictures."""
+        self.encoder_fault = None
+        for seen in spotted:
+            check = self._checks[seen.frame.camera_id]
+            if seen.compared is None:
+                continue
+            check.take(seen.compared)
+            if check.encoder_stands:
+                self.encoder_fault = (
+                    f"the encoder stands while the pictures show the belt moving at {seen.compared.seen_mm_s / 1e3:.2f} m/s: "
+                    "check its wheel, coupling and cable, then CLEAR"
+                )
 
     def _is_due(self, item: Item, now_ns: int) -> bool:
         if item.gone is not None:

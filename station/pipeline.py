@@ -129,6 +129,16 @@ class SortLoop:
         return self._perception.speed_mm_s
 
     @property
+    def speed_trouble(self) -> str:
+        """Without an encoder: by how much the configured speed is off, in words; empty when it is not."""
+        return self._perception.speed_trouble
+
+    @property
+    def encoder_stands(self) -> bool:
+        """The counts stand while the pictures show the belt moving."""
+        return self._perception.encoder_stands
+
+    @property
     def jammed(self) -> tuple[int, ...]:
         """Items that stand still on the moving belt, as last seen."""
         return tuple(track_id for ids in tuple(self._perception.jammed.values()) for track_id in ids)
@@ -167,12 +177,18 @@ class SortLoop:
             camera_words=controls.camera_words,
             restarted=self._restarted,
             belt_stands=seen.belt_stands,
-            fault=controls.fault or self._found,
+            speed_off=bool(seen.speed_trouble),
+            fault=controls.fault or self._found or seen.encoder_fault,
             recorder_full=controls.recorder_full,
             model_trouble=seen.model_trouble(now_ns),
         )
         actions = self.machine.step(now_ns, conditions)
-        return actions, self._deciding.cancel_all(OutcomeReason.STOPPED, now_ns) if actions.stop else []
+        if actions.cancel:
+            self._deciding.forget_windows()
+        if not actions.stop:
+            return actions, []
+        lost = seen.encoder_fault is not None  # the place of everything on its way
+        return actions, self._deciding.cancel_all(OutcomeReason.POSITION if lost else OutcomeReason.STOPPED, now_ns)
 
     def _permission(self, link: LinkState | None) -> Permission:
         """Whether commands may be sent now, or the outcome of those who would have wanted one."""
@@ -183,6 +199,8 @@ class SortLoop:
             refusal = OutcomeReason.STOPPED if self.machine.stopped else OutcomeReason.NOT_PERMITTED
         elif link is not LinkState.ARMED:
             refusal = OutcomeReason.LINK
+        elif self.machine.speed_off:
+            refusal = OutcomeReason.SPEED
         return Permission(refusal, 0 if link is None else self.machine.started_ns)
 
 

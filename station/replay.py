@@ -71,7 +71,7 @@ def replay(source: str, config: StationConfig | None, brain: Brain | None = None
         if brain is None:
             set_thread_counts(in_force.recognition.threads)
             brain = build_brain(in_force)
-        eyesight = build_eyesight(in_force, speed_from_picture=config is None)
+        eyesight = build_eyesight(in_force, clock.now_ns(), speed_from_picture=config is None)
         loop = build_loop(in_force, views_of(eyesight), brain.recogniser, clock, auto_rearm=False)
         frames = 0
         records: list[ItemRecord] = []

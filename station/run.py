@@ -231,7 +231,7 @@ def _begin(options: RunOptions, config: StationConfig, live: LiveRun, brain: Bra
     if undescribed:
         classes = brain.recogniser.classes
         config = changed(config, sort={"labels": {label: {"bin": "all", "threshold": 0.5} for label in classes}})
-    eyesight = build_eyesight(config, speed_from_picture=undescribed)
+    eyesight = build_eyesight(config, clock.now_ns(), speed_from_picture=undescribed)
     goes_on = config.link.auto_rearm is True or live.controller is None  # observing: there is nothing to arm
     loop = build_loop(config, views_of(eyesight), brain.recogniser, clock, goes_on)
     live.begin(loop, spotters_of(eyesight), options.start)

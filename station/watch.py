@@ -117,6 +117,8 @@ class Watch:
             controller_faults=status.faults if status is not None else (),
             model_trouble=run.loop.model_trouble(now_ns),
             encoder_silent=self._encoder_silent(status, now_ns),
+            encoder_stands=run.loop.encoder_stands,
+            speed_trouble=run.loop.speed_trouble,
             unarmed_ns=run.loop.machine.unarmed_ns(now_ns),
             jammed=run.loop.jammed,
             full_bins=tuple(self._bins.full().values()),

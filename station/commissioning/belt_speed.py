@@ -14,12 +14,13 @@ from station.config import CameraConfig, StationConfig
 from station.datatypes import Frame
 from station.errors import StationError
 from station.tracking.belt import configured_map
+from station.tracking.belt_check import SPEED_LIMIT
 from station.tracking.spotter import LEARNING_FRAMES, Spotter, ViewConfig
 
 SETTLING_FRAMES = LEARNING_FRAMES + 10
 FEWEST_FRAMES = 60
 LEAST_TRAVEL_MM = 300.0  # less, and a pixel of error is too much of it
-LARGE_DIFFERENCE = 0.03  # the device cancels what it holds at such a speed error in time mode
+LARGE_DIFFERENCE = SPEED_LIMIT  # without an encoder, nothing is sent to the gates at such a speed error
 UNEVEN = 0.05
 FEWEST_PARTS = 4  # half seconds
 SHIFT_ERROR_PX = 0.1  # of the picture that motion is measured in: what every frame's shift may be off to the same side

@@ -128,7 +128,7 @@ class _Rig:
         self._learn_frames = plan.learn_frames
         self._belt = PackedBelt(config.virtual, config.cameras[0].id, START_NS, plan.learn_frames, plan.seed)
         self._recogniser = _TimedRecogniser(Classifier(_TimedBackend(backend, watch), info), watch)
-        eyesight = build_eyesight(config)
+        eyesight = build_eyesight(config, START_NS)
         self._spotter = eyesight[config.cameras[0].id].spotter
         eyes: dict[str, Eye] = {name: _TimedEye(eye, watch) for name, eye in views_of(eyesight).items()}
         self._clock = ManualClock(START_NS)

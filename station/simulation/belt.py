@@ -112,6 +112,28 @@ def with_faults(profile: BeltProfile, faults: Sequence[Fault], start_ns: int, ra
     return profile
 
 
+def slipped(profile: BeltProfile, faults: Sequence[Fault], start_ns: int) -> BeltProfile:
+    """What the encoder makes of the belt's motion: while its coupling slips (`slip`) it stands, and then goes on from there."""
+    slips = [fault for fault in faults if fault.name == "slip"]
+    if not slips:
+        return profile
+    moments_ns = {segment.t_ns for segment in profile.segments}
+    moments_ns |= {at_ns for fault in slips for at_ns in (fault.start_ns(start_ns), fault.end_ns(start_ns))}
+    segments: list[Segment] = []
+    lost_mm = 0.0
+    for at_ns in sorted(moments_ns):
+        here = profile._at(at_ns)
+        if here is None:
+            continue
+        if segments and segments[-1].speed_mm_s == segments[-1].accel_mm_s2 == 0.0:
+            lost_mm = here.position_at(at_ns) - segments[-1].position_mm
+        position_mm = here.position_at(at_ns) - lost_mm
+        slips_now = any(fault.covers(at_ns, start_ns) for fault in slips)
+        motion = (0.0, 0.0) if slips_now else (here.speed_at(at_ns), here.accel_mm_s2)
+        segments.append(Segment(at_ns, position_mm, *motion))
+    return BeltProfile(tuple(segments))
+
+
 def count_of(position_mm: float, mm_per_count: float) -> int:
     return math.floor(position_mm / mm_per_count)
 

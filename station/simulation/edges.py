@@ -21,8 +21,10 @@ class EdgeFile:
     edges: tuple[Edge, ...] = field(default=())
     boots_ns: tuple[int, ...] = field(default=())
 
-    def zero_mm(self, t_ns: int, belt: BeltProfile, mm_per_count: float) -> float:
-        """Belt position at which the counts in force at `t_ns` began."""
+    def zero_mm(self, t_ns: int, belt: BeltProfile, mm_per_count: float | None) -> float:
+        """Belt position at which the counts in force at `t_ns` began. Without an encoder nothing begins anew."""
+        if mm_per_count is None:
+            return 0.0
         boots_ns = [boot_ns for boot_ns in self.boots_ns if boot_ns <= t_ns] or list(self.boots_ns[:1])
         if not boots_ns:
             return 0.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from station.errors import ConfigError
 
-LINE_FAULTS = ("belt-slow", "belt-stop", "camera", "freeze")  # the line itself plays these
+LINE_FAULTS = ("belt-slow", "belt-stop", "slip", "camera", "freeze")  # the line itself plays these
 DEVICE_FAULTS = ("cable", "reboot")  # forwarded to the device
 STATION_FAULTS = ("disk", "gpu")  # played inside the station's process
 FAULT_NAMES = (*LINE_FAULTS, *DEVICE_FAULTS, *STATION_FAULTS)

@@ -25,7 +25,7 @@ class DeviceFacts:
     opening_ms: Sequence[float]
     closing_ms: Sequence[float]
     max_late_us: int
-    mm_per_count: float
+    mm_per_count: float | None  # None: no encoder, windows of time alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def accepted_windows(
         if not _may_have_acted(row):
             continue
         start, end, in_mm = float(row["window_start"]), float(row["window_end"]), row["window_in"] == "count"
-        if in_mm:
+        if in_mm and device.mm_per_count is not None:
             zero_mm = edges.zero_mm(int(row["enqueued_ns"]), belt, device.mm_per_count)
             start, end = (zero_mm + count * device.mm_per_count for count in (start, end))
         mask = int(row["gate_mask"])
@@ -139,7 +139,7 @@ class _Felt:
         if not window.in_mm:
             return float(self.device.max_late_us * NS_PER_US)
         speed_mm_s = self.belt.speed_mm_s(self.t_ns)
-        return speed_mm_s * self.device.max_late_us / 1e6 + 2.0 * self.device.mm_per_count
+        return speed_mm_s * self.device.max_late_us / 1e6 + 2.0 * (self.device.mm_per_count or 0.0)
 
 
 def _reaches(felt_off: _Felt, due: Sequence[AcceptedWindow], mine: Sequence[AcceptedWindow]) -> bool:

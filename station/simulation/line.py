@@ -12,7 +12,7 @@ from typing import Any
 
 from station.config import StationConfig
 from station.errors import ConfigError
-from station.simulation.belt import BeltProfile, count_of, cruising, with_faults
+from station.simulation.belt import BeltProfile, count_of, cruising, slipped, with_faults
 from station.simulation.faults import Fault
 from station.simulation.feed import Choose, card_choice, drawn_choice, drawn_pool
 from station.simulation.gates import Edge, GatePhysics, physics_of
@@ -52,6 +52,7 @@ class VirtualLine:
         self.options = options
         self.physics: GatePhysics = physics_of(config)
         self.belt: BeltProfile
+        self.encoder: BeltProfile  # the belt's motion as the encoder's wheel turns
         self.start_belt(start_ns)
         self.feed_start_ns: int | None = None
         self.feed_end_ns: int | None = None
@@ -68,7 +69,7 @@ class VirtualLine:
 
     def start_belt(self, at_ns: int) -> None:
         """The belt cruises from now on, at position zero, empty."""
-        self.belt = cruising(at_ns, self.config.virtual.speed_m_s * 1000.0)
+        self.belt = self.encoder = cruising(at_ns, self.config.virtual.speed_m_s * 1000.0)
 
     def begin_feed(self, at_ns: int) -> None:
         """Things come from now on, and the faults' clock starts."""
@@ -78,6 +79,7 @@ class VirtualLine:
             lane.begin_feed(self.belt.position_mm(at_ns))
         ramp_mm_s2 = self.config.virtual.ramp_m_s2 * 1000.0
         self.belt = with_faults(self.belt, self.options.faults, at_ns, ramp_mm_s2)
+        self.encoder = slipped(self.belt, self.options.faults, at_ns)
 
     def permit(self, permitted: bool, at_ns: int) -> None:
         """The device's permit output, which the feeder obeys."""
@@ -104,7 +106,7 @@ class VirtualLine:
 
     def count_at(self, t_ns: int) -> int:
         """What an encoder that was zeroed with the belt's record shows."""
-        return count_of(self.belt.position_mm(t_ns), self.config.virtual.mm_per_count)
+        return count_of(self.encoder.position_mm(t_ns), self.config.virtual.mm_per_count)
 
     def frame_at(self, t_ns: int, camera_id: str | None = None, out: BgrImage | None = None) -> BgrImage | None:
         """The picture exposed around `t_ns` (of the first camera, if none is named); None while a camera fault lasts."""
@@ -191,7 +193,15 @@ class VirtualLine:
             "unactuated_bin": sort.unactuated_bin,
             "product_bin": product_bin(self.config),
             "belt": [asdict(segment) for segment in self.belt.segments],
+            "station_belt": [asdict(segment) for segment in self._station_belt().segments],
         }
+
+    def _station_belt(self) -> BeltProfile:
+        """The motion the station goes by: what its encoder tells, or without one an even speed."""
+        section = self.config.belt
+        if section.mm_per_count is not None or section.speed_m_s is None:
+            return self.encoder
+        return cruising(self.belt.segments[0].t_ns, section.speed_m_s * 1000.0)
 
     def _last_fed_mm(self) -> float:
         """Belt travel at which the feed ends: what would enter the frame later is never laid."""

@@ -102,7 +102,7 @@ class LineProcess:
             self._rings[camera_id].publish(frame_id, captured_ns)
 
     def _write_belt(self) -> None:
-        write_profile(self._spec.belt_file, self._line.belt, self._virtual.mm_per_count)
+        write_profile(self._spec.belt_file, self._line.encoder, self._virtual.mm_per_count)
 
     # -- the station's words -----------------------------------------------------------------------------------------
 

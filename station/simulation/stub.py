@@ -26,25 +26,61 @@ from station.simulation.items import ORGANIC_LABEL, RECYCLABLE_LABEL
 from station.simulation.line import VirtualLine
 from station.simulation.renderer import PlacedItem
 from station.simulation.truth import turned_outline_mm
-from station.tracking.spotter import Spotted
+from station.tracking.belt import even_travel_mm
+from station.tracking.spotter import Compared, Spotted, TravelSource
 from station.tracking.tracker import TrackIds, TrackUpdate
 
 CLASSES = (ORGANIC_LABEL, RECYCLABLE_LABEL)
 POSITION_SIGMA_MM = 1.0
 SURE = 3.0  # logit of the label that is said
+COMPARED_FRAMES = 4  # how often the pictures would say how far the belt has gone
+COMPARED_SIGMA = 0.005  # and how well, of the travel
 
 
 class StubSpotter:
-    """Finds nothing, for there are no pictures: its eye knows where things lie."""
+    """Finds nothing, for there are no pictures: its eye knows where things lie. Takes belt travel from where a spotter does,
+
+    and says of the belt's motion what its pictures would show.
+    """
+
+    def __init__(self, line: VirtualLine, start_ns: int, seed: int) -> None:
+        self._line = line
+        self._belt = line.config.belt
+        self._start_ns = start_ns
+        self._rng = Random(seed)
+        self._frames = 0
+        self._kept: tuple[Frame, float] | None = None
 
     def spot(self, frame: Frame) -> Spotted:
-        return Spotted(frame, (), None, 0.0, None, 0.0)
+        travel_mm = self._travel_mm(frame)
+        compared = None
+        if self._frames % COMPARED_FRAMES == 0:
+            compared, self._kept = self._compare(frame, travel_mm), (frame, travel_mm)
+        self._frames += 1
+        return Spotted(frame, (), None, travel_mm, None, 0.0, compared=compared)
+
+    def _compare(self, frame: Frame, travel_mm: float) -> Compared | None:
+        if self._kept is None or self._kept[0].belt_epoch != frame.belt_epoch:
+            return None
+        kept, kept_mm = self._kept
+        belt = self._line.belt
+        seen_mm = belt.position_mm(frame.captured_ns) - belt.position_mm(kept.captured_ns)
+        source = TravelSource.CONFIGURED if self._belt.mm_per_count is None else TravelSource.ENCODER
+        over_ns = frame.captured_ns - kept.captured_ns
+        return Compared(source, over_ns, seen_mm * self._rng.gauss(1.0, COMPARED_SIGMA), travel_mm - kept_mm)
+
+    def _travel_mm(self, frame: Frame) -> float:
+        if self._belt.mm_per_count is not None:
+            return (frame.belt_count or 0.0) * self._belt.mm_per_count
+        assert self._belt.speed_m_s is not None
+        return even_travel_mm(self._belt.speed_m_s, frame.captured_ns - self._start_ns)
 
 
 @dataclass(slots=True)
 class _Followed:
     track: Track
     item: PlacedItem
+    error_mm: float  # of its place, the same in every frame
 
 
 class StubEye:
@@ -66,7 +102,7 @@ class StubEye:
 
     def see(self, spotted: Spotted) -> TrackUpdate:
         frame = spotted.frame
-        self._move(frame)
+        self._move(spotted)
         visible = {item.item_id: item for item in self._line.visible_at(frame.captured_ns, self._camera_id)}
         belt_mm = self._line.belt.position_mm(frame.captured_ns)
         ended = []
@@ -83,11 +119,11 @@ class StubEye:
         self._last_ns = None
         return ended
 
-    def _move(self, frame: Frame) -> None:
-        travel_mm = (frame.belt_count or 0.0) * self._line.config.virtual.mm_per_count
-        if self._last_ns is not None and frame.captured_ns > self._last_ns:
-            self.speed_mm_s = (travel_mm - self.travel_mm) * 1e9 / (frame.captured_ns - self._last_ns)
-        self.travel_mm, self._last_ns = travel_mm, frame.captured_ns
+    def _move(self, spotted: Spotted) -> None:
+        captured_ns = spotted.frame.captured_ns
+        if self._last_ns is not None and captured_ns > self._last_ns:
+            self.speed_mm_s = (spotted.travel_mm - self.travel_mm) * 1e9 / (captured_ns - self._last_ns)
+        self.travel_mm, self._last_ns = spotted.travel_mm, captured_ns
 
     def _ends(self, item: PlacedItem, belt_mm: float) -> tuple[float, float]:
         along = [a for a, _ in turned_outline_mm(item)]
@@ -109,10 +145,9 @@ class StubEye:
             first_ns, sightings, error_mm = frame.captured_ns, 0, self._rng.gauss(0, POSITION_SIGMA_MM)
         else:
             track_id, first_ns, sightings = known.track.track_id, known.track.first_seen_ns, known.track.sightings
-            error_mm = known.track.along_mm - (item.along_mm + belt_mm - self.travel_mm)
-        self._followed[item_id] = _Followed(
-            self._track(track_id, item, frame, belt_mm, (first_ns, sightings, error_mm)), item
-        )
+            error_mm = known.error_mm
+        track = self._track(track_id, item, frame, belt_mm, (first_ns, sightings, error_mm))
+        self._followed[item_id] = _Followed(track, item, error_mm)
 
     def _track(
         self, track_id: int, item: PlacedItem, frame: Frame, belt_mm: float, known: tuple[int, int, float]
@@ -122,7 +157,7 @@ class StubEye:
         along_mm = item.along_mm + belt_mm - self.travel_mm + error_mm
         outline = turned_outline_mm(item)
         across = [b for _, b in outline]
-        hull = np.array([[along_mm + a, item.lateral_mm + b] for a, b in outline], dtype=np.float32)
+        hull = np.array([[along_mm + a, item.lateral_mm + b] for a, b in outline])
         return Track(
             track_id=track_id,
             camera_id=self._camera_id,

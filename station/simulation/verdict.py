@@ -36,13 +36,14 @@ def write_line_record(out: Path, line: VirtualLine, end_ns: int) -> None:
 
 def verdict_of(out: Path) -> Verdict:
     facts = json.loads((out / "line.json").read_text(encoding="utf-8"))
-    belt = BeltProfile(tuple(Segment(**segment) for segment in facts["belt"]))
+    belt = _profile(facts["belt"])
+    counted = _profile(facts["station_belt"])
     device = DeviceFacts(**facts["device"])
     edges = read_device_record(out)
     items = [ItemTruth.from_row(row) for row in read_lines(out / "truth.jsonl")]
-    tracks = tracks_of(read_lines(out / "items.jsonl"), edges, belt, device.mm_per_count)
+    tracks = tracks_of(read_lines(out / "items.jsonl"), edges, belt, counted, device.mm_per_count)
     targets = facts["virtual"]["target_labels"]
-    windows = accepted_windows(read_lines(out / "commands.jsonl"), edges, belt, device)
+    windows = accepted_windows(read_lines(out / "commands.jsonl"), edges, counted, device)
     truth = truth_block(items, tracks, targets, facts["product_bin"], facts["unactuated_bin"])
     if len(facts["lanes"]) > 1:
         truth["by_camera"] = {
@@ -51,19 +52,30 @@ def verdict_of(out: Path) -> Verdict:
         }
     return Verdict(
         truth=truth,
-        fires=count_fires(edges, windows, belt, device, int(facts["end_ns"])),
+        fires=count_fires(edges, windows, counted, device, int(facts["end_ns"])),
     )
 
 
+def _profile(segments: Iterable[Mapping[str, Any]]) -> BeltProfile:
+    return BeltProfile(tuple(Segment(**segment) for segment in segments))
+
+
 def tracks_of(
-    rows: Iterable[Mapping[str, Any]], edges: EdgeFile, belt: BeltProfile, mm_per_count: float
+    rows: Iterable[Mapping[str, Any]],
+    edges: EdgeFile,
+    belt: BeltProfile,
+    counted: BeltProfile,
+    mm_per_count: float | None,
 ) -> list[TrackSeen]:
-    """Rows of items.jsonl in the truth's belt coordinates: the station counts from the device's boot."""
+    """Rows of items.jsonl in the truth's belt coordinates: the station counts from the device's boot, and maybe wrongly."""
     tracks = []
     for row in rows:
         if row["along_mm"] is None:
             continue
-        zero_mm = edges.zero_mm(int(row["last_seen_ns"]), belt, mm_per_count)
+        seen_ns = int(row["last_seen_ns"])
+        zero_mm = (
+            edges.zero_mm(seen_ns, counted, mm_per_count) + belt.position_mm(seen_ns) - counted.position_mm(seen_ns)
+        )
         tracks.append(
             TrackSeen(
                 track_id=int(row["track_id"]),

@@ -31,7 +31,7 @@ class Footprint:
 def footprint_of(track: Track) -> Footprint:
     """Outline of a track in belt coordinates; its upright rectangle when no outline is known."""
     if track.hull_mm is not None and len(track.hull_mm) >= 3:
-        return _of_polygon(track.hull_mm.astype(np.float64))
+        return _of_polygon(track.hull_mm)
     half_along, half_across = track.length_mm / 2, max(track.width_mm / 2, STEP_MM)
     lateral = _samples(track.lateral_mm - half_across, track.lateral_mm + half_across)
     return Footprint(

@@ -45,7 +45,7 @@ REFUSED_AS: dict[Refusal, OutcomeReason] = {
 
 NOT_FIRED_AS: dict[MissReason, tuple[OutcomeKind, OutcomeReason]] = {
     MissReason.LATE: (OutcomeKind.MISSED, OutcomeReason.LATE),
-    MissReason.CANCELLED: (OutcomeKind.MISSED, OutcomeReason.STOPPED),
+    MissReason.CANCELLED: (OutcomeKind.MISSED, OutcomeReason.SPEED),  # nothing else cancels: STOP settles items itself
     MissReason.DISARMED: (OutcomeKind.MISSED, OutcomeReason.LINK),
     MissReason.BELT_STOPPED: (OutcomeKind.UNCONFIRMED, OutcomeReason.BELT_STOPPED_IN_WINDOW),
     MissReason.REBOOT: (OutcomeKind.MISSED, OutcomeReason.LINK),
@@ -154,8 +154,7 @@ class Ledger:
             case NotFired(reason=MissReason.DISARMED, at_ns=at_ns) if stopped:
                 return self.settle(track_id, OutcomeKind.MISSED, OutcomeReason.STOPPED, at_ns)
             case NotFired(reason=miss, at_ns=at_ns):
-                kind, reason = NOT_FIRED_AS[miss]
-                return self.settle(track_id, kind, reason, at_ns)
+                return self.settle(track_id, *NOT_FIRED_AS[miss], at_ns)
             case Unanswered(accepted=accepted, at_ns=at_ns):
                 if accepted:
                     return self.settle(track_id, OutcomeKind.UNCONFIRMED, OutcomeReason.NO_REPORT, at_ns)

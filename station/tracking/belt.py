@@ -54,6 +54,14 @@ class BeltMap:
         return float(np.hypot(*(b - a)) / np.sqrt(2.0))
 
     @property
+    def along_mm_per_px(self) -> float:
+        """In the middle of the frame, along the travel: more than across where the camera looks at a slant."""
+        half_px = np.array([0.0, 0.5] if self.runs_vertically else [0.5, 0.0])
+        middle = np.array([self.width_px / 2, self.height_px / 2])
+        a, b = self.to_mm([middle - half_px, middle + half_px])
+        return abs(float(b[0] - a[0]))
+
+    @property
     def runs_vertically(self) -> bool:
         return self.direction in (Direction.DOWN, Direction.UP)
 
@@ -124,6 +132,11 @@ def configured_map(camera: CameraConfig, width_px: int, height_px: int, belt_wid
         return calibrated_map(camera.homography, place)
     across_px = width_px if direction in (Direction.DOWN, Direction.UP) else height_px
     return scaled_map(camera.mm_per_px or belt_width_mm / across_px, place)
+
+
+def even_travel_mm(speed_m_s: float, since_start_ns: int) -> float:
+    """Belt travel without an encoder. The start is one moment for all cameras, or their belt coordinates cannot be compared."""
+    return speed_m_s * 1e3 * since_start_ns / 1e9
 
 
 def station_position_mm(track: Track, travel_mm: float) -> float:

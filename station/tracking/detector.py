@@ -35,6 +35,7 @@ class Detector:
         self._along_rows = along_rows
         self.scale = 1.0  # frame pixels in one of the working picture
         self._appearance = BeltAppearance(along_rows)
+        self._items = np.zeros((1, 1), np.uint8)  # of the last frame: where things lie, with a margin
         self._margin = np.ones((ITEM_MARGIN_PX, ITEM_MARGIN_PX), np.uint8)
         self._beside = np.zeros((2 * STEP_PX + 1, 2 * STEP_PX + 1), np.uint8)
         self._beside[STEP_PX, [0, STEP_PX, -1]] = self._beside[[0, -1], STEP_PX] = 1
@@ -48,13 +49,19 @@ class Detector:
         steep = (strangeness.edge > RIM_AT / self._config.sensitivity).astype(np.uint8)
         steep = np.asarray(cv2.dilate(steep, self._beside), np.uint8)
         shapes = [s for s in shapes_in(strange, self._limits(scale)) if self._has_rim(s, steep, strangeness)]
-        self._appearance.learn(picture, self._covered(strange, shapes), step_mm)
+        self._items = self._covered(strange, shapes)
+        self._appearance.learn(picture, self._items, step_mm)
         return [_detection(shape, scale, frame.bgr) for shape in shapes]
 
     @property
     def residual(self) -> NDArray[np.float32]:
         """Of the last frame, reduced: what moves with the belt. For the measurement of belt motion."""
         return self._appearance.residual
+
+    @property
+    def bare_residual(self) -> NDArray[np.float32]:
+        """Of the belt alone: an item's top is nearer to the camera, and moves faster in the picture than the belt."""
+        return np.where(self._items > 0, np.float32(0), self.residual)
 
     def _reduced(self, bgr: BgrImage) -> tuple[Picture, float]:
         """The working picture, and how many frame pixels one of its pixels spans."""

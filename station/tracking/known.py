@@ -93,7 +93,7 @@ class KnownItem:
         place = self.footprint
         seen = self.seen_now
         hull = self.hull_mm + np.array(
-            [place.along_mm - (self.hull_mm[:, 0].min() + self.hull_mm[:, 0].max()) / 2, 0.0], np.float32
+            [place.along_mm - (self.hull_mm[:, 0].min() + self.hull_mm[:, 0].max()) / 2, 0.0]
         )
         return Track(
             track_id=self.track_id,
@@ -108,7 +108,7 @@ class KnownItem:
             sightings=self.sightings,
             whole=bool(seen and seen.footprint.whole and not self.merged),
             detection=seen.detection if seen else None,
-            hull_mm=np.asarray(hull, np.float32),
+            hull_mm=hull,
             merged=self.merged,
         )
 

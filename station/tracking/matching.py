@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from station.datatypes import Detection
 
-HullMm: TypeAlias = NDArray[np.float32]  # (N, 2): along, lateral
+HullMm: TypeAlias = NDArray[np.float64]  # (N, 2): along, lateral
 IMPOSSIBLE = 1e6
 SIZE_WEIGHT = 0.3  # mm of cost per mm of difference in size: breaks ties, decides nothing alone
 

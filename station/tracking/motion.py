@@ -62,17 +62,20 @@ class BeltMotion:
         self._forward = forward  # travel grows with the picture's coordinate
         self._before: NDArray[np.float32] | None = None
         self._speeds: deque[float] = deque(maxlen=REMEMBERED)
+        self.sure_mm: float | None = None  # travel between the last two pictures, where they match without doubt
 
     def see(self, residual: NDArray[np.float32], mm_per_pixel: float, step_ns: int) -> float | None:
         """Travel since the last picture in mm; where nothing on the belt tells it, what the last speeds make likely."""
         lines, before = coarse_lines(residual, self._along_rows, self._forward), self._before
-        self._before = lines
+        self._before, self.sure_mm = lines, None
         if before is None or before.shape != lines.shape or step_ns <= 0:
             return None
         motion = displacement(before, lines)
         travelled_mm = motion.shift_px * mm_per_pixel
         speed_mm_s = travelled_mm * 1e9 / step_ns
         usual = self.speed_mm_s
+        if motion.match >= SURE_MATCH:
+            self.sure_mm = travelled_mm
         if motion.match >= MIN_MATCH:
             self._speeds.append(speed_mm_s)
             # A weak match far from the usual speed is a chance one; it counts in the median, not at once.

@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from station.datatypes import Detection, EndedTrack, Frame, Track, TrackEnd
 from station.tracking.belt import BeltMap
 from station.tracking.detector import union_of
@@ -114,7 +112,7 @@ class Tracker:
         cut_from = not detection.whole and from_mm - near <= edge_mm
         cut_to = not detection.whole and far - to_mm <= edge_mm
         place = Footprint(from_mm, to_mm, float(hull[:, 1].min()), float(hull[:, 1].max()), cut_from, cut_to)
-        return Sighting(place, hull.astype(np.float32), detection)
+        return Sighting(place, hull, detection)
 
     def _window(self, travel_mm: float) -> tuple[float, float]:
         """Belt coordinates at the view's upstream and downstream edge."""

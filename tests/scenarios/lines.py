@@ -1,6 +1,7 @@
 """One scenario: the whole station on the virtual line in virtual time, its records on disk, and the verdict of the outsiders.
 
-Perception is the stub (true positions, seeded confusion): what is under test is everything behind the pictures.
+Perception is the stub (true positions, seeded confusion), unless a brain is given: what is under test is everything behind the
+pictures.
 """
 
 import json
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from station.app import Brain
 from station.archive_run import stored_items
 from station.config import StationConfig, builtin_config, changed
 from station.lockstep import Lockstep, LockstepSetup, write_device_record
@@ -38,6 +40,7 @@ class Scenario:
     stop_at_s: float | None = None  # an operator presses STOP
     hold: tuple[float, float] | None = None  # an operator presses HOLD, and UNHOLD so many seconds later
     start_at_s: float | None = None  # START only when items are on the belt
+    restart_at_s: float | None = None  # an operator presses CLEAR, RESET and START
     slow_cameras: Mapping[str, float] = field(default_factory=dict)  # id: ms
     disk_away: Spans = ()  # (at_s, for_s) after the feed began: nothing can be written
     record_capacity: int = CAPACITY
@@ -88,7 +91,8 @@ def reference_line(**changes: Any) -> StationConfig:
     return changed(builtin_config("virtual"), **changes)
 
 
-def play(out: Path, scenario: Scenario, config: StationConfig | None = None) -> Played:
+def play(out: Path, scenario: Scenario, config: StationConfig | None = None, brain: Brain | None = None) -> Played:
+    """With a brain the pictures are drawn and searched; without one perception is the stub."""
     config = config or reference_line()
     raw = RawRecord(out, 0)
     disk = Disk(raw, scenario.disk_away)
@@ -97,7 +101,7 @@ def play(out: Path, scenario: Scenario, config: StationConfig | None = None) -> 
         LockstepSetup(
             config,
             LineOptions(seed=scenario.seed, for_s=scenario.for_s, touching=scenario.touching, faults=faults),
-            None,
+            brain,
             Recorder([disk], scenario.record_capacity),
             confusion=scenario.confusion,
             host_stalls=scenario.host_stalls,
@@ -120,6 +124,9 @@ def _presses(scenario: Scenario) -> list[tuple[float, Command]]:
     if scenario.hold is not None:
         at_s, for_s = scenario.hold
         presses += [(at_s, Command.HOLD), (at_s + for_s, Command.UNHOLD)]
+    if scenario.restart_at_s is not None:
+        again = (Command.CLEAR, Command.RESET, Command.START)
+        presses += [(scenario.restart_at_s + 0.1 * number, command) for number, command in enumerate(again)]
     return sorted(presses, key=lambda press: press[0])
 
 

@@ -116,3 +116,12 @@ def test_a_run_of_lanes_repeats_to_the_byte_and_reports_each_camera(tmp_path: Pa
 def test_more_lanes_than_a_mask_has_gates_for_are_refused(lanes: int) -> None:
     with pytest.raises(ConfigError, match="At most 4"):
         side_by_side(reference_line(), lanes)
+
+
+def test_two_lanes_without_an_encoder_are_as_good_as_with_one(tmp_path: Path) -> None:
+    config = reference_line(belt={"mm_per_count": None, "speed_m_s": 1.0})
+    played = play(tmp_path, Scenario(for_s=8.0, confusion=0.0), side_by_side(config, 2))
+    assert_accounted(played)
+    assert_each_item_once(played)
+    assert {row["window_in"] for row in played.commands()} == {"ns"}
+    assert played.truth["purity"]["value"] == played.truth["recovery"]["value"] == 1.0

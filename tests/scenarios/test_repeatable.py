@@ -41,10 +41,20 @@ def test_another_seed_gives_other_records(tmp_path: Path) -> None:
     assert records(one.out)["items.jsonl"] != records(other.out)["items.jsonl"]
 
 
-@pytest.mark.parametrize("faults", [(), ("belt-slow@2+1", "reboot@4", "belt-stop@7+1", "cable@10+1")])
-def test_the_outsiders_recount_agrees_with_the_report(faults: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("faults", "belt"),
+    [
+        pytest.param((), {}, id="nothing happens"),
+        pytest.param(("belt-slow@2+1", "reboot@4", "belt-stop@7+1", "cable@10+1"), {}, id="much happens"),
+        pytest.param(("reboot@3", "slip@12+1"), {}, id="the encoder slips"),
+        pytest.param(("belt-slow@6+1", "reboot@10"), {"mm_per_count": None, "speed_m_s": 1.0}, id="no encoder"),
+    ],
+)
+def test_the_outsiders_recount_agrees_with_the_report(
+    faults: tuple[str, ...], belt: dict[str, float | None], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    config = changed(reference_line(), record={"directory": str(tmp_path / "history")})
+    config = changed(reference_line(belt=belt), record={"directory": str(tmp_path / "history")})
     line = LineOptions(seed=5, for_s=18.0, faults=tuple(parse_fault(text) for text in faults))
     report = demo(config, DemoOptions(line, clock="virtual", perception="stub", out=out))
     assert report["ledger_balanced"] is True

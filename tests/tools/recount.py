@@ -68,7 +68,9 @@ class Belt:
         )
 
 
-def zero_mm(boots_ns: list[int], t_ns: int, belt: Belt, mm_per_count: float) -> float:
+def zero_mm(boots_ns: list[int], t_ns: int, belt: Belt, mm_per_count: float | None) -> float:
+    if mm_per_count is None:  # no encoder: nothing begins anew
+        return 0.0
     earlier = [boot for boot in boots_ns if boot <= t_ns] or boots_ns[:1]
     return math.floor(belt.position(earlier[-1]) / mm_per_count) * mm_per_count if earlier else 0.0
 
@@ -251,7 +253,7 @@ def felt(facts: Row, belt: Belt, t_ns: int, delay_ms: float, in_counts: bool) ->
     if not in_counts:
         return t_ns + delay_ms * 1e6, device["max_late_us"] * 1000.0
     speed = belt.speed(t_ns)
-    slack = speed * device["max_late_us"] / 1e6 + 2.0 * device["mm_per_count"]
+    slack = speed * device["max_late_us"] / 1e6 + 2.0 * (device["mm_per_count"] or 0.0)
     return belt.position(t_ns) + speed * delay_ms / 1000.0, slack
 
 
@@ -339,7 +341,11 @@ def recount(folder: Path) -> Row:
     if not (folder / "line.json").exists():
         return report
     facts = json.loads((folder / "line.json").read_text(encoding="utf-8"))
-    belt, record = Belt(facts["belt"]), [*rows_of(folder / "edges.jsonl"), *rows_of(folder / "device.jsonl")]
+    belt, counted, record = (
+        Belt(facts["belt"]),
+        Belt(facts["station_belt"]),
+        [*rows_of(folder / "edges.jsonl"), *rows_of(folder / "device.jsonl")],
+    )
     edges = [row for row in record if "gate" in row]
     boots = sorted(
         {row["at_ns"] for row in record if "boot_id" in row and "gate" not in row and row.get("what", "boot") == "boot"}
@@ -348,7 +354,9 @@ def recount(folder: Path) -> Row:
     tracks = [
         {
             "id": row["track_id"],
-            "along": row["along_mm"] - zero_mm(boots, row["last_seen_ns"], belt, per_count),
+            "along": row["along_mm"]
+            - zero_mm(boots, row["last_seen_ns"], counted, per_count)
+            - (belt.position(row["last_seen_ns"]) - counted.position(row["last_seen_ns"])),
             "lateral": row["lateral_mm"],
             "length": row["length_mm"],
             "width": row["width_mm"],
@@ -359,8 +367,8 @@ def recount(folder: Path) -> Row:
         if row["along_mm"] is not None
     ]
     spans = open_spans(edges, belt, facts)
-    windows = accepted(facts, rows_of(folder / "commands.jsonl"), boots, belt)
-    late, wrong = fires(facts, windows, edges, belt)
+    windows = accepted(facts, rows_of(folder / "commands.jsonl"), boots, counted)
+    late, wrong = fires(facts, windows, edges, counted)
     truth = truth_block(facts, rows_of(folder / "truth.jsonl"), tracks, spans)
     return {**report, "late_fires": late, "wrong_fires": wrong, "truth": truth}
 

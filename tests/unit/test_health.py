@@ -19,6 +19,8 @@ UNARMED = (OutcomeKind.MISSED, OutcomeReason.REFUSED_NOT_ARMED)
 NEIGHBOUR = (OutcomeKind.MISSED, OutcomeReason.NEIGHBOUR)
 DRY = (OutcomeKind.MISSED, OutcomeReason.DRY_RUN)
 STOPPED = (OutcomeKind.MISSED, OutcomeReason.STOPPED)
+SPEED = (OutcomeKind.MISSED, OutcomeReason.SPEED)
+POSITION = (OutcomeKind.MISSED, OutcomeReason.POSITION)
 SILENT = (OutcomeKind.UNCONFIRMED, OutcomeReason.NO_REPORT)
 
 
@@ -94,6 +96,11 @@ def outcomes(per_minute: dict[tuple[OutcomeKind, OutcomeReason], float]) -> Call
         pytest.param(outcomes({EJECTED: 10, NEIGHBOUR: 9}), 60, set(), id="nine missed are too few to say"),
         pytest.param(outcomes({DRY: 400, STOPPED: 90}), 60, set(), id="missed on purpose"),
         pytest.param(lambda s: good(s, encoder_silent=True), 1, {Condition.ENCODER_SILENT}, id="encoder"),
+        pytest.param(lambda s: good(s, encoder_stands=True), 1, {Condition.ENCODER_STANDS}, id="it stands alone"),
+        pytest.param(lambda s: good(s, speed_trouble="0.90 m/s"), 1, {Condition.BELT_SPEED}, id="another speed"),
+        pytest.param(
+            outcomes({EJECTED: 10, SPEED: 400, POSITION: 9}), 60, set(), id="missed for what has its own alarm"
+        ),
         pytest.param(
             lambda s: good(s, controller_faults=("output_differs",)), 1, {Condition.CONTROLLER_FAULT}, id="found"
         ),

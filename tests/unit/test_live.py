@@ -100,7 +100,7 @@ class PluggedInAgain(Pictures):
 
 def begun(camera: Pictures, clock: Clock, described: dict[str, Any]) -> LiveRun:
     config = changed(builtin_config("virtual"), cameras=[described])
-    run, eyesight = LiveRun(clock, Books(Recorder([]), 0), None), build_eyesight(config)
+    run, eyesight = LiveRun(clock, Books(Recorder([]), 0), None), build_eyesight(config, clock.now_ns())
     run.open_cameras({"camera0": camera}, config.cameras)
     loop = build_loop(config, views_of(eyesight), StubRecogniser((), seed=1), clock, auto_rearm=True)
     run.begin(loop, spotters_of(eyesight))

@@ -216,3 +216,15 @@ def test_observing_only_needs_no_armed_controller() -> None:
         machine.step(0, Conditions(None, True))
     machine.step(100 * MS, Conditions(None, True))
     assert machine.unarmed_ns(9000 * MS) == 0
+
+
+def test_a_speed_that_goes_off_cancels_once_and_moves_no_state() -> None:
+    machine, off = running(), Conditions(LinkState.ARMED, True, speed_off=True)
+    told = [machine.step(t * MS, off if 100 <= t < 200 or t >= 300 else ARMED).cancel for t in range(0, 400, 20)]
+    assert [20 * number for number, cancel in enumerate(told) if cancel] == [100, 300]
+    assert machine.speed_off
+    assert machine.state is State.EXECUTE  # feed goes on: on a plain belt only items show that the speed is back
+
+
+def test_a_controller_that_is_not_armed_has_nothing_to_cancel() -> None:
+    assert not running().step(20 * MS, Conditions(LinkState.READY, True, speed_off=True)).cancel

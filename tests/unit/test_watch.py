@@ -51,6 +51,8 @@ class FakeRun:
     count: object | None = 12.0
     link: LinkState = LinkState.ARMED
     faults: tuple[str, ...] = ()
+    encoder_stands: bool = False
+    speed_trouble: str = ""
 
     def __post_init__(self) -> None:
         self.by_reason: Counter[tuple[OutcomeKind, OutcomeReason]] = Counter()
@@ -97,7 +99,8 @@ class Station:
         """The names in the list after so much time."""
         for _ in range(round(seconds * 4)):
             self.run.clock.advance_ms(250)
-            self.run.loop.jammed = self.run.jammed
+            for name in ("jammed", "encoder_stands", "speed_trouble"):
+                setattr(self.run.loop, name, getattr(self.run, name))
             self.watch.step(self.page_restarts, self.broker_trouble)
         return [view.kind.alarm_id for view in self.watch.listed()]
 
@@ -117,6 +120,8 @@ def test_a_healthy_station_has_an_empty_list() -> None:
         ("jam", {"jammed": (4,)}),
         ("not_armed", {"unarmed_ns": 5_000_000_000}),
         ("encoder_silent", {"count": None}),
+        ("encoder_stands", {"encoder_stands": True}),
+        ("belt_speed", {"speed_trouble": "0.90 m/s by the pictures, 1.00 m/s configured (-10.0%)"}),
         ("controller_fault", {"faults": ("output_differs",)}),
         ("link_lost", {"link": LinkState.LOST}),
     ],

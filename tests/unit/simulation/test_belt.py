@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from station.errors import ConfigError
-from station.simulation.belt import cruising, read_profile, with_faults, write_profile
+from station.simulation.belt import cruising, read_profile, slipped, with_faults, write_profile
 from station.simulation.faults import Fault, parse_fault
 
 S = 1_000_000_000
@@ -32,6 +32,18 @@ def test_a_stopped_belt_stands_still_for_its_time_and_then_runs_on() -> None:
 def test_a_slow_belt_runs_at_half_speed() -> None:
     belt = with_faults(cruising(0, 1000.0), [Fault("belt-slow", 1.0, 3.0)], 0, ramp_mm_s2=2000.0)
     assert [belt.speed_mm_s(round(t * S)) for t in (0.5, 2.0, 3.9, 5.0)] == [1000.0, 500.0, 500.0, 1000.0]
+
+
+def test_a_slipping_encoder_stands_and_goes_on_from_there_while_the_belt_runs() -> None:
+    faults = [Fault("slip", 2.0, 1.0), Fault("belt-stop", 5.0, 2.0), Fault("slip", 9.0, 0.5)]
+    belt = with_faults(cruising(S, 1000.0), faults, S, ramp_mm_s2=2000.0)
+    encoder = slipped(belt, faults, S)
+    lost_mm = [
+        belt.position_mm(round(t * S)) - encoder.position_mm(round(t * S)) for t in (2.9, 3.5, 4, 7, 10.0, 10.25, 20)
+    ]
+    assert lost_mm == pytest.approx([0.0, 500.0, 1000.0, 1000.0, 1000.0, 1250.0, 1500.0])
+    assert [encoder.speed_mm_s(round(t * S)) for t in (3.5, 4.5, 7, 10.25, 11)] == [0.0, 1000.0, 0.0, 0.0, 1000.0]
+    assert slipped(belt, [], S) == belt
 
 
 def test_a_place_that_a_stopped_belt_never_reaches_has_no_time() -> None:
@@ -86,7 +98,7 @@ def test_a_fault_reads_as_it_is_written(text: str, fault: Fault) -> None:
 
 @pytest.mark.parametrize("text", ["", "cable", "cable@", "cable@-1+2", "flood@1+2", "cable@1+", "cable@1+2+3"])
 def test_a_wrong_fault_names_what_is_allowed(text: str) -> None:
-    with pytest.raises(ConfigError, match="belt-slow, belt-stop, camera"):
+    with pytest.raises(ConfigError, match="belt-slow, belt-stop, slip, camera"):
         parse_fault(text)
 
 

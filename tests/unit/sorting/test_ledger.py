@@ -49,6 +49,7 @@ def scheduled(ledger: Ledger, track_id: int = 1, command_id: int = 11) -> None:
             NotFired(11, MissReason.BELT_STOPPED, 1), U, OutcomeReason.BELT_STOPPED_IN_WINDOW, id="belt stopped"
         ),
         pytest.param(NotFired(11, MissReason.DISARMED, 1), M, OutcomeReason.LINK, id="disarmed itself"),
+        pytest.param(NotFired(11, MissReason.CANCELLED, 1), M, OutcomeReason.SPEED, id="cancelled: the speed was off"),
         pytest.param(NotFired(11, MissReason.REBOOT, 1), M, OutcomeReason.LINK, id="device restarted"),
         pytest.param(Unanswered(11, True, 1), U, OutcomeReason.NO_REPORT, id="acknowledged, then silence"),
         pytest.param(Unanswered(11, False, 1), M, OutcomeReason.LINK, id="never acknowledged"),

@@ -200,7 +200,7 @@ def test_a_standing_belt_is_never_too_late(config: StationConfig) -> None:
 
 
 def test_coverage_of_a_turned_outline_is_its_area() -> None:
-    diamond = np.array([[0, 50], [50, 100], [100, 50], [50, 0]], dtype=np.float32)  # along, lateral
+    diamond = np.array([[0, 50], [50, 100], [100, 50], [50, 0]], dtype=np.float64)  # along, lateral
     square = item(50, along_mm=50, length_mm=100, width_mm=100)
     turned = footprint_of(replace(square, hull_mm=diamond))
     assert turned.area == pytest.approx(footprint_of(square).area / 2, rel=0.03)

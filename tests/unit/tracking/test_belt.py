@@ -51,6 +51,14 @@ def test_a_tilted_camera_maps_back_and_forth() -> None:
     assert belt.to_mm([(WIDTH / 2, 0)])[0, 0] == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_slanted_look_has_another_scale_along_the_travel_than_across(direction: Direction) -> None:
+    straight = scaled_map(SCALE, ViewPlace(WIDTH, HEIGHT, direction))
+    slanted = np.diag([1.2, 1.0, 1.0]) @ straight.px_to_mm
+    assert straight.along_mm_per_px == pytest.approx(SCALE)
+    assert calibrated_map(slanted, ViewPlace(WIDTH, HEIGHT, direction)).along_mm_per_px == pytest.approx(1.2 * SCALE)
+
+
 @pytest.mark.parametrize(
     ("homography", "words"),
     [

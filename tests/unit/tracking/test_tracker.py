@@ -101,6 +101,19 @@ def test_the_position_says_how_sure_it_is() -> None:
     assert sigmas[0] < 2.0
 
 
+@pytest.mark.parametrize(
+    "before_mm", [0.0, 1e5, 6.048e8], ids=["at once", "after two minutes", "after a week at 1 m/s"]
+)
+def test_an_outline_is_as_exact_after_a_week_of_belt_as_at_once(before_mm: float) -> None:
+    line = Line((-before_mm - 50.0, 300.0))
+    for travel_mm in (0, 60, 120, 180, 240):
+        update = line.see(before_mm + travel_mm)
+    [track] = update.tracks
+    assert track.hull_mm is not None
+    along_mm = track.hull_mm[:, 0] - track.along_mm
+    assert (along_mm.min(), along_mm.max()) == (pytest.approx(-40.0, abs=0.01), pytest.approx(40.0, abs=0.01))
+
+
 def test_only_whole_sightings_are_whole() -> None:
     line = Line((-60.0, 300.0))
     whole = [any(t.whole for t in line.see(33.0 * n).tracks) for n in range(14)]
