@@ -199,5 +199,5 @@ def test_a_broker_without_its_library_is_refused_with_the_remedy(monkeypatch: py
     monkeypatch.delitem(sys.modules, "station.outputs.mqtt", raising=False)
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     config = changed(builtin_config("virtual"), mqtt={"host": "broker"})
-    with pytest.raises(ConfigError, match=r"pip install 'station\[mqtt\]'"):
+    with pytest.raises(ConfigError, match=r"pip install paho-mqtt"):
         Screen(config, screen()[1], ScreenSetup(http="off")).start()
