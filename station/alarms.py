@@ -108,7 +108,8 @@ KINDS = (
     AlarmKind("bin_full", Priority.WARNING, "A bin is full, by count",
               "Empty it, then acknowledge this alarm: the count begins anew. The limit is sort.bins.NAME.full_at_items."),
     AlarmKind("latency_high", Priority.WARNING, "Decisions take too long",
-              "Close other programs on this computer; check that the GPU is in use (`station doctor`).",
+              "Close other programs on this computer; check that the GPU is in use (`station doctor`). "
+              "Never: more than 1 % of the last items came too late or had no look; feed less, spread them.",
               on_delay_s=5.0, off_delay_s=5.0),
     AlarmKind("frame_rate_low", Priority.WARNING, "Camera is slower than configured",
               "Check the light (dim light lengthens the exposure) and the USB port; fewer looks mean less certain decisions.",
@@ -117,7 +118,9 @@ KINDS = (
               "Check the lamp, the lens and the camera's cable. These pictures are not used.",
               on_delay_s=1.0),
     AlarmKind("unsure_share_high", Priority.WARNING, "Many items are not recognised",
-              "Wipe the lens and check the lamp. If the material has changed, label some items (review) and retrain.",
+              "Below the threshold: wipe the lens, check the lamp; if the material has changed, label some items and retrain. "
+              "Without a look: feed less, spread the items, close other programs. "
+              "Without a rule: give every class a section [sort.labels.CLASS].",
               on_delay_s=5.0, off_delay_s=10.0),
     AlarmKind("history_away", Priority.WARNING, "Records cannot be written",
               "Free space on the disk or reconnect it. The line goes on; it is held when too much waits to be written.",

@@ -4,9 +4,11 @@ Knows the keys and how they are found (flag, environment, files). Knows nothing 
 """
 
 import json
+import math
 import os
 import tomllib
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -330,7 +332,26 @@ class StationConfig(Section):
         ids = [camera.id for camera in self.cameras]
         if len(set(ids)) != len(ids):
             raise ValueError(f"cameras: ids must differ, got {ids}")
+        self._check_lanes()
         return self
+
+    def _check_lanes(self) -> None:
+        """Lanes side by side meet: between them an item would be nobody's, and where they overlap it would be counted twice."""
+        lanes = sorted(
+            (
+                -math.inf if camera.lane_from_mm is None else camera.lane_from_mm,
+                math.inf if camera.lane_to_mm is None else camera.lane_to_mm,
+                camera.id,
+            )
+            for camera in self.cameras
+            if (camera.lane_from_mm, camera.lane_to_mm) != (None, None)
+        )
+        for (_, to_mm, left), (from_mm, _, right) in pairwise(lanes):
+            if to_mm != from_mm:
+                raise ValueError(
+                    f"cameras: the lane of {left} ends at {to_mm:g} mm and that of {right} begins at {from_mm:g}. Give "
+                    "lane_to_mm of the one and lane_from_mm of the other the same value"
+                )
 
 
 SearchedFile = Path

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from firmware_bridge.messages import LinkState
-from station.datatypes import OutcomeKind, OutcomeReason, ms_in_words
+from station.datatypes import DecisionReason, OutcomeKind, OutcomeReason, ms_in_words
 
 SECOND_NS = 1_000_000_000
 FRAME_WINDOW_NS = 5 * SECOND_NS
@@ -97,8 +97,7 @@ class Reading:
     page_restarts: int = 0  # of the page's process, so far
     broker_trouble: str = ""  # why the MQTT broker hears nothing; empty when it does, or when none is configured
     outcomes: Mapping[tuple[OutcomeKind, OutcomeReason], int] = field(default_factory=dict)
-    decisions: int = 0
-    unsure: int = 0  # of the decisions: to the fallback bin, for want of a look, of confidence or of a rule
+    decisions: Mapping[DecisionReason, int] = field(default_factory=dict)
     latency_p99_ms: float | None = None
     fault: str | None = None
     history_away: bool = False  # or too slow: entries wait, and there is no room for more
@@ -126,6 +125,11 @@ _TOLD_ELSEWHERE = (
     OutcomeReason.POSITION,
     *_REFUSED,
 )
+DOUBTS = {
+    DecisionReason.UNSURE: "below the threshold",
+    DecisionReason.NO_LOOK: "without a look",
+    DecisionReason.UNKNOWN_LABEL: "of a class without a rule",
+}
 _OUT_OF_SESSION = (LinkState.CLOSED, LinkState.GREETING, LinkState.LOST)
 
 
@@ -244,10 +248,14 @@ class Health:
             yield Condition.MISSED_SHARE_HIGH, words
 
     def _decisions(self, now: Reading) -> Found:
-        before = self._before(now, ITEM_WINDOW_NS)
-        decisions, unsure = now.decisions - before.decisions, now.unsure - before.unsure
+        before = self._before(now, ITEM_WINDOW_NS).decisions
+        decided = {reason: count - before.get(reason, 0) for reason, count in now.decisions.items()}
+        doubts = {reason: count for reason, count in decided.items() if reason is not DecisionReason.MATCHED}
+        decisions, unsure = sum(decided.values()), sum(doubts.values())
         if decisions >= self._limits.least_decisions and unsure > self._limits.unsure_share * decisions:
-            yield Condition.UNSURE_SHARE_HIGH, f"{unsure / decisions:.0%} of {decisions} items in the last minute"
+            most = max(doubts, key=lambda reason: doubts[reason])
+            words = f"{unsure / decisions:.0%} of {decisions} items in the last minute, mostly {DOUBTS[most]}"
+            yield Condition.UNSURE_SHARE_HIGH, words
         if now.latency_p99_ms is not None and now.latency_p99_ms > self._limits.latency_ms:
             yield (
                 Condition.LATENCY_HIGH,

@@ -178,6 +178,11 @@ class Perception:
         speed_mm_s = max((motion.speed_mm_s for motion in self.motion.values()), default=None)
         return speed_mm_s is not None and speed_mm_s < STANDING_MM_S
 
+    def trust_encoder(self) -> None:
+        """After CLEAR: it is accused by new pictures only, and by as many as at first."""
+        for check in self._checks.values():
+            check.begin_anew()
+
     def begin_epoch(self) -> None:
         """The device restarted: its counts, and with them every position known, are worth nothing now."""
         for camera_id, eye in self._eyes.items():

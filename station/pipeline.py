@@ -130,8 +130,8 @@ class SortLoop:
 
     @property
     def speed_trouble(self) -> str:
-        """Without an encoder: by how much the configured speed is off, in words; empty when it is not."""
-        return self._perception.speed_trouble
+        """Without an encoder: by how much the configured speed is off, in words; empty when it is not, or nobody sorts."""
+        return self._perception.speed_trouble if self.machine.takes_decisions else ""
 
     @property
     def encoder_stands(self) -> bool:
@@ -185,6 +185,8 @@ class SortLoop:
         actions = self.machine.step(now_ns, conditions)
         if actions.cancel:
             self._deciding.forget_windows()
+        if actions.clear_fault:
+            self._perception.trust_encoder()
         if not actions.stop:
             return actions, []
         lost = seen.encoder_fault is not None  # the place of everything on its way

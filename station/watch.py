@@ -12,7 +12,6 @@ from firmware_bridge.messages import LinkState, LinkStatus
 from station.alarms import AlarmBook, AlarmView, Input
 from station.bins import BinLevels
 from station.config import StationConfig
-from station.datatypes import DecisionReason
 from station.events import EventKind
 from station.health import CameraReading, Condition, Health, Limits, Reading
 from station.live import LiveRun
@@ -97,7 +96,6 @@ class Watch:
         run = self._run
         status = run.controller.status() if run.controller is not None else None
         ledger, recorder = run.loop.ledger, run.books.recorder
-        decisions = dict(ledger.by_decision)
         _, p99_ms = run.books.latency_p50_p99_ms()
         return Reading(
             at_ns=now_ns,
@@ -123,8 +121,7 @@ class Watch:
             jammed=run.loop.jammed,
             full_bins=tuple(self._bins.full().values()),
             outcomes=dict(ledger.by_reason),
-            decisions=sum(decisions.values()),
-            unsure=sum(count for why, count in decisions.items() if why is not DecisionReason.MATCHED),
+            decisions=dict(ledger.by_decision),
             latency_p99_ms=p99_ms,
             fault=None if run.crash is None else f"thread {run.crash[0]}: {run.crash[1]}",
             history_away=recorder.trouble is not None or recorder.full,

@@ -20,6 +20,9 @@ REMEMBERED = 9
 WAYS = ((True, True), (True, False), (False, True), (False, False))
 CLEAR_SHIFT_PX = 1.0
 ENOUGH_VOTES = 4
+CELL_ROWS = 8
+CHANGED_LEVELS = 4.0  # of grey, in the mean of a cell: beyond noise and faint grain
+CHANGED_CELLS = 4  # a small item that moved changes more, where it was and where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +66,21 @@ class BeltMotion:
         self._before: NDArray[np.float32] | None = None
         self._speeds: deque[float] = deque(maxlen=REMEMBERED)
         self.sure_mm: float | None = None  # travel between the last two pictures, where they match without doubt
+        self.still = False  # nothing in the last two was at another place
 
     def see(self, residual: NDArray[np.float32], mm_per_pixel: float, step_ns: int) -> float | None:
         """Travel since the last picture in mm; where nothing on the belt tells it, what the last speeds make likely."""
         lines, before = coarse_lines(residual, self._along_rows, self._forward), self._before
-        self._before, self.sure_mm = lines, None
+        self._before, self.sure_mm, self.still = lines, None, False
         if before is None or before.shape != lines.shape or step_ns <= 0:
             return None
         motion = displacement(before, lines)
         travelled_mm = motion.shift_px * mm_per_pixel
         speed_mm_s = travelled_mm * 1e9 / step_ns
         usual = self.speed_mm_s
-        if motion.match >= SURE_MATCH:
+        # What stands in the picture (a jam, dirt) matches itself, however the belt runs: only stillness throughout is sure.
+        self.still = not _changed(before, lines)
+        if motion.match >= SURE_MATCH and (abs(motion.shift_px) >= CLEAR_SHIFT_PX or self.still):
             self.sure_mm = travelled_mm
         if motion.match >= MIN_MATCH:
             self._speeds.append(speed_mm_s)
@@ -86,6 +92,13 @@ class BeltMotion:
     @property
     def speed_mm_s(self) -> float | None:
         return float(np.median(self._speeds)) if len(self._speeds) >= 2 else None
+
+
+def _changed(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
+    """Of `coarse_lines`: whether anything is at another place."""
+    rows, across = before.shape
+    cells = cv2.resize(after - before, (across, max(1, rows // CELL_ROWS)), interpolation=cv2.INTER_AREA)
+    return int((np.abs(cells) > CHANGED_LEVELS).sum()) >= CHANGED_CELLS
 
 
 def coarse_lines(residual: NDArray[np.float32], along_rows: bool, forward: bool) -> NDArray[np.float32]:

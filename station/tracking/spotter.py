@@ -21,6 +21,7 @@ ENCODER_ASKED_FRAMES = 15  # how often the pictures are asked about an encoder: 
 SETTLED_FRAMES = 150  # until then what is left of the lamp's own pattern may look like a belt that stands
 ASKED_SHARE = 0.25  # of the view: travel by the configured speed, over which stamps and pixels are exact enough
 ASKED_NS = 500_000_000  # at the latest
+STILL_NS = 2_000_000_000  # longer than a feeder pauses
 ENCODER_BOUND_MM = 0.5
 DIRECTIONS = {
     (True, True): Direction.DOWN,
@@ -96,6 +97,7 @@ class Spotter:
         self._sight: _Sight | None = None
         self._last: Frame | None = None
         self._kept: tuple[int, float] | None = None  # capture and travel of the picture to compare the next one with
+        self._still_ns = 0  # for so long nothing has moved in the pictures
         self._frames = 0
         self._direction = Direction(config.camera.travel)
         self._finder = DirectionFinder() if config.find_direction else None
@@ -207,10 +209,14 @@ class Spotter:
         """By the belt's own texture, else by all that lies on it."""
         mm = sight.belt.along_mm_per_px * sight.detector.scale
         sight.bare_motion.see(sight.detector.bare_residual, mm, over_ns if over_ns < LONGEST_STEP_NS else 0)
+        self._still_ns = self._still_ns + over_ns if sight.motion.still else 0
         if sight.bare_motion.sure_mm is not None:
             return sight.bare_motion.sure_mm
+        # A jam alone in view, between two items of the feed, looks like a belt that stands.
+        if sight.motion.sure_mm is None or 0 < self._still_ns < STILL_NS:
+            return None
         # Tops of items are nearer to the camera and look faster: they show that the belt is slower, never that it is faster.
-        return None if sight.motion.sure_mm is None else min(sight.motion.sure_mm, taken_mm)
+        return min(sight.motion.sure_mm, taken_mm)
 
     def _bound_mm(self, frame: Frame, step_mm: float) -> float:
         if self.source is TravelSource.ENCODER:

@@ -187,3 +187,29 @@ def test_bins_may_have_their_gates_on_different_lines() -> None:
         "[sort.bins.residue]", "[sort.bins.rest]\ngates = [8]\n\n[sort.bins.residue]"
     )
     assert parse_config(text, "plant.toml", {}).sort.bins["rest"].gates == (8,)
+
+
+@pytest.mark.parametrize(
+    ("lanes_mm", "complaint"),
+    [
+        pytest.param(((0, 575), (575, 1200)), "", id="they meet"),
+        pytest.param(((575, 1200), (0, 575)), "", id="they meet, the other way round"),
+        pytest.param(((None, 575), (575, None)), "", id="the outer limits are left open"),
+        pytest.param(((None, None), (None, None)), "", id="none is given"),
+        pytest.param(((0, 575), (580, 1200)), r"camera0 ends at 575 mm and that of camera1 begins at 580", id="a gap"),
+        pytest.param(
+            ((0, 575), (300, 1200)), r"camera0 ends at 575 mm and that of camera1 begins at 300", id="overlap"
+        ),
+    ],
+)
+def test_lanes_meet_so_that_every_item_is_one_camera_s(
+    lanes_mm: tuple[tuple[float | None, float | None], ...], complaint: str
+) -> None:
+    cameras = [
+        {"id": f"camera{at}", "lane_from_mm": lane[0], "lane_to_mm": lane[1]} for at, lane in enumerate(lanes_mm)
+    ]
+    if not complaint:
+        assert len(changed(builtin_config("virtual"), cameras=cameras).cameras) == 2
+        return
+    with pytest.raises(ConfigError, match=complaint):
+        changed(builtin_config("virtual"), cameras=cameras)

@@ -8,7 +8,7 @@ import pytest
 
 from firmware_bridge.messages import LinkState
 from station.alarms import KINDS
-from station.datatypes import OutcomeKind, OutcomeReason
+from station.datatypes import DecisionReason, OutcomeKind, OutcomeReason
 from station.health import CameraReading, Condition, Health, Limits, Reading
 
 SECOND_NS = 1_000_000_000
@@ -33,11 +33,16 @@ def good(second: float, **changes: Any) -> Reading:
         link=LinkState.ARMED,
         sync_bound_us=60,
         outcomes={EJECTED: round(second * 10)},
-        decisions=round(second * 20),
+        decisions=decided(second, 0),
         latency_p99_ms=40.0,
         disk_free_bytes=50 << 30,
     )
     return replace(reading, **changes)
+
+
+def decided(second: float, unsure: int) -> dict[DecisionReason, int]:
+    """20 decisions a second, so many of them unsure."""
+    return {DecisionReason.MATCHED: round(second * (20 - unsure)), DecisionReason.UNSURE: round(second * unsure)}
 
 
 def after(seconds: int, make: Callable[[float], Reading], health: Health | None = None) -> dict[Condition, str]:
@@ -109,9 +114,9 @@ def outcomes(per_minute: dict[tuple[OutcomeKind, OutcomeReason], float]) -> Call
         pytest.param(outcomes({EJECTED: 20, LATE: 2}), 60, set(), id="two late are too few to say"),
         pytest.param(outcomes({EJECTED: 500, FULL: 10}), 60, {Condition.DIVERTS_REFUSED}, id="refused"),
         pytest.param(outcomes({EJECTED: 500, SILENT: 10}), 60, {Condition.DIVERTS_UNANSWERED}, id="unanswered"),
-        pytest.param(lambda s: good(s, unsure=round(s * 8)), 20, {Condition.UNSURE_SHARE_HIGH}, id="40 % unsure"),
-        pytest.param(lambda s: good(s, unsure=round(s * 4)), 20, set(), id="20 % unsure"),
-        pytest.param(lambda s: good(s, unsure=round(s * 8)), 2, set(), id="too few decisions"),
+        pytest.param(lambda s: good(s, decisions=decided(s, 8)), 20, {Condition.UNSURE_SHARE_HIGH}, id="40 % unsure"),
+        pytest.param(lambda s: good(s, decisions=decided(s, 4)), 20, set(), id="20 % unsure"),
+        pytest.param(lambda s: good(s, decisions=decided(s, 8)), 2, set(), id="too few decisions"),
         pytest.param(lambda s: good(s, latency_p99_ms=140.0), 1, {Condition.LATENCY_HIGH}, id="latency"),
         pytest.param(lambda s: good(s, fault="model failed"), 1, {Condition.STATION_FAULT}, id="fault"),
         pytest.param(lambda s: good(s, history_away=True), 1, {Condition.HISTORY_AWAY}, id="history away"),
@@ -161,3 +166,11 @@ def test_every_camera_is_named() -> None:
 
 def test_limits_come_from_outside() -> None:
     assert Health(Limits(latency_ms=30)).read(good(0)) == {Condition.LATENCY_HIGH: "p99 40 ms, budget 30 ms"}
+
+
+def test_doubt_says_what_it_mostly_is() -> None:
+    def overloaded(second: float) -> Reading:
+        return good(second, decisions=decided(second, 3) | {DecisionReason.NO_LOOK: round(second * 9)})
+
+    words = after(20, overloaded)[Condition.UNSURE_SHARE_HIGH]
+    assert words.endswith("items in the last minute, mostly without a look")
