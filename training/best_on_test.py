@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -23,16 +24,23 @@ class BestOnTest:
         self._run, self._test = run, test
         self._weights, self._accuracies = run.folder / "best.safetensors", run.folder / "best.json"
         self.accuracies: dict[int, float] = {}  # by epoch; trials of what comes after the epochs count on
-        if resumed and self._accuracies.exists():
+        self._best = (
+            -1.0
+        )  # of the weights that are kept: an epoch judged again may come out otherwise on another machine
+        if resumed and self._weights.exists() and self._accuracies.exists():
+            with safe_open(self._weights, framework="pt") as file:
+                self._best = float((file.metadata() or {})["test_accuracy"])
             self.accuracies = {int(look): value for look, value in json.loads(self._accuracies.read_text()).items()}
 
     def look(self, epoch: int, model: nn.Module) -> float:
         """An epoch that a cut-off run judged and did not finish is judged again, to the same result."""
         logits = predict(model, self._test, self._run.recipe.input_px, self._run.device)
         accuracy = float((logits.argmax(axis=1) == self._test.labels).mean())
-        if accuracy > max(self.accuracies.values(), default=-1.0):
+        if accuracy > self._best:
+            self._best = accuracy
             with written_whole(self._weights) as path:
-                save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, path)
+                weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+                save_file(weights, path, metadata={"test_accuracy": repr(accuracy)})
         self.accuracies[epoch] = accuracy
         with written_whole(self._accuracies) as path:
             path.write_text(json.dumps(self.accuracies))

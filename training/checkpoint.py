@@ -48,7 +48,7 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        _refuse_others(path, json.loads(metadata.get("settings", "{}")), settings)
+        _refuse_others(path, metadata.get("settings"), settings)
         model.load_state_dict(_part(tensors, "model."))
         average.load_state_dict(_part(tensors, "average."))
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -67,9 +67,13 @@ def load_checkpoint(
     return Progress(int(metadata["epochs"]), float(metadata["seconds"]))
 
 
-def _refuse_others(path: Path, before: Settings, now: Settings) -> None:
+def _refuse_others(path: Path, written: str | None, now: Settings) -> None:
     """Half a run with one seed and half with another would hold out what was learnt from, and tell neither's story."""
-    now = json.loads(json.dumps(now))  # tuples as JSON has them
+    if written is None:
+        raise ConfigError(
+            f"{path}: of an older version, which did not say of what training. Start anew in another --out."
+        )
+    before, now = json.loads(written), json.loads(json.dumps(now))  # tuples as JSON has them
     other = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if other:
         said = ", ".join(

@@ -107,7 +107,10 @@ def verdict(accuracy: dict[str, Any], paper: Published) -> str:
 def pair_of(one: FinishedRun, other: FinishedRun) -> dict[str, Any]:
     mine, theirs = rights_in_step(one.predictions, other.predictions)
     if not len(mine):
-        raise ConfigError(f"{one.name} and {other.name} were judged on different pictures: nothing to compare.")
+        raise ConfigError(
+            f"{one.name} and {other.name} have no picture in common: judged on different ones, or, of pictures in folders "
+            "below their class, one by an older version, which named these otherwise."
+        )
     return {"run": one.name, "other": other.name, **metrics.mcnemar(mine, theirs)}
 
 

@@ -33,4 +33,7 @@ def memory_told() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         first = str(error).partition(". ")[0]
-        raise ModelError(f"the device's memory is too small for this ({first}). Use a smaller --batch.") from None
+        raise ModelError(
+            f"the device's memory is too small for this ({first}). While it learns, a smaller --batch helps; otherwise a "
+            "device that is less busy, or --device cpu."
+        ) from None

@@ -1,7 +1,7 @@
 """How good a model is on a folder of pictures, with the doubt stated. Knows metrics and artifacts, not training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
     """The report of one model on one folder."""
     loaded, device = load_artifact(job.model), pick_device(job.device)
     info = loaded.info
+    train = train_of(job.data) if job.duplicates else None
     tested, aside = to_judge(job, info)
     kept = without(tested, job.exclude)
     cache = open_cache(kept, info.input_px, job.cache, info.framing)
@@ -79,8 +80,8 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
         "input_px": info.input_px,
     }
     report["worst"] = worst_errors(logits, cache, info.classes, info.temperature)
-    if job.duplicates:
-        known = open_cache(read_folder(train_of(job.data)), cache.images.side_px, job.cache, info.framing)
+    if train is not None:
+        known = open_cache(read_folder(train), cache.images.side_px, job.cache, info.framing)
         report["without_duplicates"] = deduplicated(logits, cache, [known])
     if job.against is not None:
         report["against"] = compared(job, device, kept, logits.argmax(axis=1) == cache.labels)
@@ -97,15 +98,21 @@ def to_judge(job: EvaluateJob, info: ArtifactInfo) -> tuple[PictureSet, bool]:
     if test is not None:
         return read_folder(test, info.classes), False
     everything = read_folder(subfolder(job.data, "train") or job.data, info.classes)
-    if "seed" in info.training and "test_fingerprint" in info.data:
-        aside = with_test(Tree(everything, None), info.training["seed"]).test
-        if (
-            aside
-            and open_cache(aside, info.input_px, job.cache, info.framing).pictures.fingerprint()
-            == info.data["test_fingerprint"]
-        ):
-            return aside, True
-    return everything, False
+    kept_back = set_aside(everything, info, job.cache)
+    return (everything, False) if kept_back is None else (kept_back, True)
+
+
+def set_aside(everything: PictureSet, info: ArtifactInfo, folder: Path) -> PictureSet | None:
+    """What this model's training would have kept back of these pictures, if it is what the model was judged by."""
+    scores = info.metrics.get("test", {})
+    if "seed" not in info.training or "test_fingerprint" not in info.data or not scores:
+        return None
+    aside = with_test(Tree(everything, None), info.training["seed"]).test
+    # The number first: a stranger's folder is not decoded for this.
+    if aside is None or len(aside.pictures) != scores["n"] + scores["unreadable"]:
+        return None
+    readable = open_cache(aside, info.input_px, folder, info.framing).pictures
+    return aside if readable.fingerprint() == info.data["test_fingerprint"] else None
 
 
 def without(pictures: PictureSet, exclude: Path | None) -> PictureSet:
@@ -117,7 +124,7 @@ def without(pictures: PictureSet, exclude: Path | None) -> PictureSet:
 
 def train_of(data: Path) -> Path:
     train = subfolder(data, "train")
-    if train is None:
+    if train is None or subfolder(data, "test") is None:
         raise ConfigError(f"{data}: --duplicates needs TRAIN/ beside TEST/.")
     return train
 
@@ -136,9 +143,20 @@ def compared(job: EvaluateJob, device: torch.device, kept: PictureSet, right: np
     other = load_artifact(job.against or "")
     if other.info.classes != kept.classes:
         raise ConfigError(f"--against {job.against}: knows {list(other.info.classes)}, not {list(kept.classes)}.")
+    refuse_unfair(job, other.info, kept)
     cache = open_cache(kept, other.info.input_px, job.cache, other.info.framing)
     theirs = predict(other.model.to(device), cache, other.info.input_px, device, half=False)
     return {"path": str(other.path), **metrics.mcnemar(right, theirs.argmax(axis=1) == cache.labels)}
+
+
+def refuse_unfair(job: EvaluateJob, other: ArtifactInfo, kept: PictureSet) -> None:
+    """Two models that kept different blocks of one tree back have each learnt what the other is judged by."""
+    theirs, aside = to_judge(replace(job, exclude=None), other)
+    if aside and not {picture.name for picture in kept.pictures} <= {picture.name for picture in theirs.pictures}:
+        raise ConfigError(
+            f"--against {job.against}: it learnt from pictures of {job.data} that the first model is judged by. Part them "
+            "with `station data split` and train both on TRAIN/, or judge both on pictures that neither has seen."
+        )
 
 
 def worst_errors(

@@ -60,19 +60,22 @@ def train(job: TrainJob) -> dict[str, Any]:
     began = time.monotonic()
     keep_freed_memory()
     recipe = settled_recipe(job)
-    folder = folder_of(job, recipe)
+    check_out(job, recipe)
     world, device = join_world(pick_device(job.device))
     at_start = record.machine(device)
     pictures, test = gather(job, recipe)
-    run = Run(recipe, folder, job.seed, device, world)
+    run = Run(recipe, folder_of(job, recipe), job.seed, device, world)
     resumed = job.resume and run.checkpoint.exists()
     if world.leads:
         if not job.resume:
             forget_unfinished(run.folder)
         run.log({"event": "start", "recipe": recipe.name, "device": str(device), "threads": torch.get_num_threads()})
     best = BestOnTest(run, test, resumed) if job.protocol == PAPER and world.leads else None
+    origin = {"protocol": job.protocol}
+    if job.protocol == PAPER:
+        origin |= {"TEST, which chooses the epoch": test.pictures.fingerprint()[:12]}
     with memory_told():
-        learnt = learned(run, pictures, job, best)
+        learnt = learned(run, pictures, job, origin, best)
     facts = training_facts(job, recipe, pictures) | learnt.found
     facts |= {"backbone_learnt_from": None if recipe.kind == "scratch" else learnt_from(job.backbone or DEFAULT)}
     facts |= {"machine": at_start, "load_at_end": record.machine(device)["load"]}
@@ -85,22 +88,23 @@ def train(job: TrainJob) -> dict[str, Any]:
         best.restore(learnt.model)
         facts |= {"test_by_epoch": list(best.accuracies.values())}
     world.wait()
-    result = finish(run, learnt, pictures, test, facts, began) if world.leads else {}
+    with memory_told():
+        result = finish(run, learnt, pictures, test, facts, began) if world.leads else {}
     world.wait()
     leave_world(world)
     return result
 
 
-def learned(run: Run, pictures: Pictures, job: TrainJob, best: BestOnTest | None) -> Learned:
+def learned(run: Run, pictures: Pictures, job: TrainJob, origin: dict[str, str], best: BestOnTest | None) -> Learned:
     """From nothing; the head alone, in epochs or at once; or head first and then all."""
     watch, recipe = best.look if best else None, run.recipe
     if recipe.kind == "scratch":
         if job.backbone is not None:
             raise ConfigError("--backbone belongs to the recipes ortl and finetune; `or` starts from nothing.")
-        return Learned(fit(run, pictures, Plan(None, job.resume, watch, {"protocol": job.protocol})))
+        return Learned(fit(run, pictures, Plan(None, job.resume, watch, origin)))
     torch.manual_seed(job.seed)  # of the head, which no file has
     model, key = read_backbone(job.backbone or DEFAULT, recipe.arch, len(pictures.classes))
-    plan = Plan(model, job.resume, watch, {"protocol": job.protocol, "backbone": key})
+    plan = Plan(model, job.resume, watch, origin | {"backbone": key})
     if recipe.kind == "head":
         return Learned(fit(run, pictures, plan))
     if recipe.fresh_norm:
@@ -154,18 +158,29 @@ def mixed_in(
     return found
 
 
-def folder_of(job: TrainJob, recipe: Recipe) -> Path:
-    """Where the run writes. A training that is there already is gone on with or left alone."""
+def check_out(job: TrainJob, recipe: Recipe) -> None:
+    """Raises ConfigError: a training that is in the folder already is gone on with or left alone."""
     if job.out is None:
         if job.resume:
             raise ConfigError("--resume: which training? Give its folder with --out.")
-        return Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    there = [name for name in ("model.safetensors", "checkpoint.safetensors") if (job.out / name).exists()]
+        return
+    finished, cut = (job.out / name for name in ("model.safetensors", "checkpoint.safetensors"))
+    there = [path.name for path in (finished, cut) if path.exists()]
     if there and not job.resume:
         raise ConfigError(
-            f"--out {job.out}: holds a training already ({there[0]}). --resume goes on with it; a new one takes a new folder."
+            f"--out {job.out}: holds a training already ({there[0]}). A new one takes a new folder; --resume goes on with one "
+            "that was cut."
         )
-    return job.out
+    if there and recipe.kind == "frozen":
+        raise ConfigError(
+            f"--resume: {recipe.name} has no epochs to go on from. Start it in another --out than {job.out}."
+        )
+    if finished.exists() and not cut.exists():
+        raise ConfigError(f"--resume: {job.out} holds a finished model and no checkpoint. Start in another --out.")
+
+
+def folder_of(job: TrainJob, recipe: Recipe) -> Path:
+    return job.out or Path("runs") / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def forget_unfinished(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """`station train`, `evaluate`, `export`, `data check`, `data split`: flags, streams, exit codes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -98,12 +99,6 @@ def test_evaluate_judges_by_exit_code(
         pytest.param(["export", "missing.safetensors"], 5, id="nothing to export"),
         pytest.param(["data", "check", "nowhere"], 2, id="nothing to check"),
         pytest.param(["train"], 2, id="no argument"),
-        pytest.param(["train", ".", "--device", "gpu"], 2, id="no such device"),
-        pytest.param(["train", ".", "--device", "meta"], 2, id="a device that computes nothing"),
-        pytest.param(["train", ".", "--device", "cuda:99"], 2, id="a GPU that is not here"),
-        pytest.param(["train", ".", "--seed", "99999999999"], 2, id="a seed too long"),
-        pytest.param(["train", ".", "--resume"], 2, id="which run"),
-        pytest.param(["evaluate", "default", ".", "--device", "cuda:99"], 2, id="judge on a GPU that is not here"),
     ],
 )
 def test_what_is_missing_is_told_in_one_line(call: "Caller", arguments: list[str], code: int) -> None:
@@ -111,6 +106,30 @@ def test_what_is_missing_is_told_in_one_line(call: "Caller", arguments: list[str
     assert done.exit_code == code
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--device", "gpu"], "no such device", id="no such device"),
+        pytest.param(["--device", "meta"], "cpu and cuda only", id="a device that computes nothing"),
+        pytest.param(["--device", "cuda:99"], "counted from 0|no GPU", id="a GPU that is not here"),
+        pytest.param(["--seed", "99999999999"], "4294967295", id="a seed too long"),
+        pytest.param(["--resume"], "which training", id="which run"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused_with_the_reason(
+    call: "Caller", tree: Path, recipe_of: RecipeWriter, arguments: list[str], words: str
+) -> None:
+    done = call("train", tree, "--recipe", recipe_of(), "--epochs", 1, *arguments)
+    assert done.exit_code == 2, done.output
+    assert re.search(words, done.stderr)
+
+
+def test_a_model_is_not_judged_on_a_gpu_that_is_not_here(call: "Caller", model: Path, tree: Path) -> None:
+    done = call("evaluate", model, tree, "--device", "cuda:99")
+    assert done.exit_code == 2
+    assert re.search("counted from 0|no GPU", done.stderr)
 
 
 def test_data_check_fails_for_what_harms_training(call: "Caller", tmp_path: Path) -> None:

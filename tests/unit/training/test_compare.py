@@ -89,7 +89,7 @@ def test_runs_of_different_pictures_are_refused(tmp_path: Path) -> None:
         ("organic", "recyclable"),
     )
     runs = [finished(tmp_path / "one", 1), finished(tmp_path / "two", 1, other)]
-    with pytest.raises(ConfigError, match="different pictures"):
+    with pytest.raises(ConfigError, match="no picture in common"):
         compare(runs, tmp_path / "compare.html")
 
 

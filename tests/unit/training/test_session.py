@@ -250,6 +250,23 @@ def test_a_tree_without_test_gives_up_blocks_for_one(tree: Path, recipe_of: Reci
     assert again["confusion"] == result["test"]["confusion"]
     other = evaluate(EvaluateJob(model, tree / "TEST", cache=tmp_path / "cache"))
     assert (other["set_aside_by_training"], other["n"]) == (False, 40)
+    with pytest.raises(ConfigError, match="needs TRAIN/ beside TEST/"):
+        evaluate(EvaluateJob(model, tree / "TRAIN", duplicates=True, cache=tmp_path / "cache"))
+
+
+def test_a_model_that_learnt_what_the_other_is_judged_by_is_no_rival(
+    tree: Path, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    data, cache, models = tree / "TRAIN", tmp_path / "cache", []
+    for seed in (1, 2):
+        folder = tmp_path / f"seed{seed}"
+        train(replace(job(data, recipe_of(), folder, epochs=1, seed=seed), cache=cache))
+        models.append(str(folder / "run" / "model.safetensors"))
+    with pytest.raises(ConfigError, match="learnt from pictures"):
+        evaluate(EvaluateJob(models[0], data, against=models[1], cache=cache))
+    same = evaluate(EvaluateJob(models[0], data, against=models[0], cache=cache))
+    assert same["against"]["only_this_right"] == 0
+    assert evaluate(EvaluateJob(models[0], tree / "TEST", against=models[1], cache=cache))["against"]["n"] == 40
 
 
 def test_a_training_that_is_there_is_gone_on_with_or_left_alone(
@@ -259,6 +276,17 @@ def test_a_training_that_is_there_is_gone_on_with_or_left_alone(
     with pytest.raises(ConfigError, match="holds a training already"):
         train(job(tree, recipe_of(), trained))
     assert (trained / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_has_no_epochs_is_not_resumed(trained: Path, tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:
+    frozen = job(tree, recipe_of("frozen"), tmp_path, backbone=str(trained / "run" / "model.safetensors"), resume=True)
+    train(frozen)  # nothing was there: it began
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="no epochs to go on from"):
+        train(frozen)
+    with pytest.raises(ConfigError, match="a finished model and no checkpoint"):
+        train(job(tree, recipe_of(), tmp_path, resume=True))
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
 def test_curves_are_of_this_run_alone(tree: Path, recipe_of: RecipeWriter, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from station.errors import ConfigError, ModelError
 from station.recognition.model import build_resnet18
@@ -147,6 +148,17 @@ def test_only_the_same_training_goes_on(
     with pytest.raises(ConfigError, match=complaint) as told:
         fit(run, other, Plan(resume=True, origin=changes.get("origin", origin)))
     assert "without --resume" in str(told.value)
+
+
+def test_a_checkpoint_that_does_not_say_of_what_training_is_said_to_be_old(
+    pictures: Pictures, recipe_of: RecipeWriter, tmp_path: Path
+) -> None:
+    run = make_run(recipe_of, tmp_path / "run")
+    run.recipe = run.recipe.with_epochs(1)
+    fit(run, pictures, Plan())
+    save_file(load_file(run.checkpoint), run.checkpoint, metadata={"epochs": "1", "seconds": "2.0"})
+    with pytest.raises(ConfigError, match="older version"):
+        fit(run, pictures, Plan(resume=True))
 
 
 def test_momentum_of_other_optimizers_is_not_taken_for_one_s_own(
