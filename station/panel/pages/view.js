@@ -110,7 +110,7 @@ export function showCounts(counts = {}) {
 export function showTiming(state) {
   const latency = state.latency_ms ?? {};
   const budget = latency.budget ?? 100;
-  gauge("gauge-latency", [latency.p50, latency.p99], budget, `p50 ${latencyText(latency.p50)} · p99 ${latencyText(latency.p99)} ms`, latency.p99 > budget);
+  gauge("gauge-latency", [latency.p50, latency.p99], budget, `p50 ${latencyText(latency.p50)} · p99 ${latencyText(latency.p99)}${latency.p99 >= 1e9 ? "" : " ms"}`, latency.p99 > budget);
   const slack = state.slack_ms ?? {};
   gauge("gauge-slack", [slack.p1, slack.p50], null, `p1 ${number(slack.p1)} · p50 ${number(slack.p50)} ms`, typeof slack.p1 === "number" && slack.p1 < 0);
 }
