@@ -4,16 +4,13 @@ An honest run has no use for it.
 """
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.cache import Cache
+from training.checkpoint import written_whole
 from training.train import Run, predict
 
 
@@ -50,11 +47,3 @@ class BestOnTest:
     def restore(self, model: nn.Module) -> None:
         """Back to the weights that did best."""
         model.load_state_dict(load_file(self._weights))
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write to; the file takes its place in one step, so a kill leaves the old one or the new one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    yield fresh
-    fresh.replace(path)

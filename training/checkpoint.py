@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ class Progress:
     seconds: float = 0.0
 
 
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name to write to; the file takes its place in one step, so a kill leaves the old one or the new one."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    yield fresh
+    fresh.replace(path)
+
+
 def save_checkpoint(
     path: Path, model: nn.Module, average: nn.Module, optimizers: Optimizers, done: Progress, settings: Settings
 ) -> None:
@@ -33,11 +42,10 @@ def save_checkpoint(
         for number, state in optimizer.state_dict()["state"].items():
             if state.get("momentum_buffer") is not None:
                 tensors[f"momentum.{at}.{number}"] = state["momentum_buffer"]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts = {"epochs": str(done.epochs), "seconds": str(done.seconds), "settings": json.dumps(settings)}
-    save_file(whole, temporary, metadata=facts)
-    temporary.replace(path)
+    with written_whole(path) as fresh:
+        save_file(whole, fresh, metadata=facts)
 
 
 def load_checkpoint(
